@@ -1,0 +1,133 @@
+"""The command line. Only argparse and the standard library are imported before a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from recon.errors import ReconError
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: ``recon.cli.MODULE`` with ``add_arguments(parser)`` and ``run(arguments) -> int``."""
+
+    name: str
+    summary: str
+    module: str
+
+
+VERBS = (
+    Verb("demo", "reconstruct real MRI and CT images, classical against learned, in about two minutes", "demo"),
+    Verb("info", "say what a file holds", "info"),
+    Verb("train", "train the model of an experiment file", "train"),
+    Verb("evaluate", "compute an experiment's metrics for a trained model or a classical method", "evaluate"),
+    Verb("reconstruct", "turn a measurement file into an image file", "reconstruct"),
+    Verb("simulate", "turn an image file into a measurement file", "simulate"),
+    Verb("convert", "copy an image into another file format, geometry intact", "convert"),
+    Verb("view", "show an image or a measurement as a PNG picture", "view"),
+    Verb("bench", "measure the speed of an operator or a model on this machine", "bench"),
+    Verb("plugins", "list the installed plugins and their components", "plugins"),
+    Verb("show", "explain one component: parameters, source, references", "show"),
+    Verb("check", "run the conformance kit on a plugin", "check"),
+    Verb("new", "write a new plugin package from a template", "new"),
+    Verb("doctor", "report versions, devices and plugin problems", "doctor"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``recon``; returns the exit code: 0 done, 1 a failed run, 2 bad usage or input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return _dispatch(arguments)
+    except ReconError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        _complain(f"{type(error).__name__}: {error} (add --debug for the traceback)")
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verbs = {verb.name: verb for verb in VERBS}
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    if first in verbs:
+        return _run(verbs[first], arguments)
+    if first is not None:
+        command = _plugin_commands().get(first)
+        if command is not None:
+            from recon.registry import resolve_target
+
+            rest = arguments.copy()
+            rest.remove(first)
+            return int(resolve_target(command)(rest) or 0)
+    parser = _parser(list(VERBS))
+    parser.parse_args(arguments)
+    parser.print_help()
+    return 0 if not arguments else 2
+
+
+def _run(verb: Verb, arguments: list[str]) -> int:
+    # Only the verb that runs is imported: each may need torch, and `recon --help` may not.
+    module = import_module(f"recon.cli.{verb.module}")
+    parser = argparse.ArgumentParser(
+        prog=f"recon {verb.name}",
+        description=(module.__doc__ or verb.summary).strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="load a plugin from a Python file")
+    module.add_arguments(parser)
+    rest = arguments.copy()
+    rest.remove(verb.name)
+    values = parser.parse_args(rest)
+    if values.plugin:
+        from recon.registry import registry
+
+        for path in values.plugin:
+            registry().load_file(path)
+    return int(module.run(values) or 0)
+
+
+def _parser(verbs: list[Verb]) -> argparse.ArgumentParser:
+    from recon import __version__
+
+    lines = "\n".join(f"  {verb.name:<12} {verb.summary}" for verb in verbs)
+    parser = argparse.ArgumentParser(
+        prog="recon",
+        usage="recon VERB [options]",
+        description=f"Reconstruction toolkit for medical imaging.\n\nverbs:\n{lines}",
+        epilog="recon VERB --help explains a verb, with an example. Start with: recon demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"recon {__version__}")
+    parser.add_argument("verb", nargs="?", choices=[verb.name for verb in verbs], help=argparse.SUPPRESS)
+    return parser
+
+
+def _plugin_commands() -> dict[str, str]:
+    from recon.registry import registry
+
+    return {command.name: command.target for plugin in registry().plugins for command in plugin.commands}
+
+
+def _complain(text: str) -> None:
+    print(f"recon: {' '.join(text.split())}", file=sys.stderr)

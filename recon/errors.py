@@ -1,0 +1,84 @@
+"""Errors of the toolkit: one line that says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "CheckpointError",
+    "ComponentError",
+    "FileFormatError",
+    "MissingDependencyError",
+    "NonFiniteError",
+    "OutOfMemoryError",
+    "ParameterError",
+    "ReconError",
+    "RunError",
+    "UsageError",
+]
+
+
+class ReconError(Exception):
+    """Base of every error that the toolkit raises on purpose.
+
+    The command line prints its text as one line and leaves with `exit_code`: 2 for bad usage or input, 1 for a
+    run that failed.
+    """
+
+    exit_code = 2
+
+
+class UsageError(ReconError):
+    """A call or a command that cannot mean anything sensible."""
+
+
+class ComponentError(ReconError):
+    """A component that is unknown, broken, or of the wrong kind."""
+
+
+class MissingDependencyError(ComponentError):
+    """A component whose optional packages are not installed."""
+
+
+class FileFormatError(ReconError):
+    """A file that is missing, unreadable, or not laid out as its format asks."""
+
+
+class CheckpointError(ReconError):
+    """A checkpoint that is missing, damaged, or of another model."""
+
+
+class ParameterError(ReconError):
+    """Wrong parameters of a component or of an experiment.
+
+    Parameters
+    ----------
+    subject
+        What was being built, e.g. ``operator 'downsample'``.
+    problems
+        Pairs of (path to the field, what is wrong with it); the path lets an experiment file point at a line.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        text = "; ".join(f"{'.'.join(map(str, path))}: {message}" if path else message for path, message in problems)
+        super().__init__(f"{subject}: {text}" if subject else text)
+
+    def __reduce__(self) -> tuple[type[ParameterError], tuple[str, tuple[tuple[tuple[str | int, ...], str], ...]]]:
+        """Pickle by the two arguments, so that the error crosses process borders."""
+        return type(self), (self.subject, self.problems)
+
+
+class RunError(ReconError):
+    """A run that started well and failed on the way."""
+
+    exit_code = 1
+
+
+class NonFiniteError(RunError):
+    """A loss that became NaN or infinite."""
+
+
+class OutOfMemoryError(RunError):
+    """The device has too little memory for the batch."""

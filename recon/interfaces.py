@@ -1,0 +1,120 @@
+"""What each kind of component must offer, as types. Components satisfy them by shape; none need inherit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from recon.operators.base import LinearOperator, Operator
+
+if TYPE_CHECKING:
+    from recon.io import Image, Measurement
+
+__all__ = ["LOSS_INPUTS", "Dataset", "Loss", "Method", "Metric", "OperatorModel", "Reader", "Writer"]
+
+LOSS_INPUTS = ("prediction", "target", "measurement", "operator", "model", "generator")
+"""What the engine can hand to a loss. A loss's ``forward`` names those it needs."""
+
+
+class OperatorModel(nn.Module):
+    """A network that reconstructs with the help of the operator: ``model(y, operator) -> x``.
+
+    The engine calls any other model as ``model(y)``.
+    """
+
+    def forward(self, y: Tensor, operator: LinearOperator) -> Tensor:
+        """Reconstruct. Shapes: y as `operator` gives it -> x (batch, channel, *space)."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+
+class Loss(nn.Module):
+    """A loss: ``forward`` names what it needs out of `LOSS_INPUTS` and returns a scalar.
+
+    ``forward(self, prediction, target)`` is supervised; ``forward(self, prediction, measurement, operator)`` needs no
+    ground truth. A loss of another library that names its two inputs otherwise is called as (prediction, target).
+    """
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss over the batch, a scalar tensor."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+
+class Metric(nn.Module):
+    """A figure of merit per item: ``forward(prediction, target) -> (batch,)``, on the device, without gradients."""
+
+    higher_is_better: ClassVar[bool] = True
+    """Which way is better; the engine keeps the best checkpoint by it."""
+
+    @property
+    def convention(self) -> str:
+        """One line that fixes what the number means: data range, window, border, per slice or per volume."""
+        raise TypeError(f"{type(self).__name__} does not name its convention")
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return one value per item of the batch."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A map-style dataset whose items are dictionaries of tensors without the batch axis.
+
+    Keys: ``image`` (channel, *space) for ground truth, ``measurement`` for measured data. An item may carry more
+    tensors of any name. Item `index` is always the same: randomness belongs to the engine, or is keyed by the index.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Tensor]:
+        """Return one item; IndexError past the end."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one file format. Its Component declares `suffixes` and `magic`, so that choosing never imports it."""
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the file or folder is of this format, by looking at as little of it as will tell."""
+        ...
+
+    def read(self, path: Path) -> Image | Measurement:
+        """Read the file.
+
+        Raises
+        ------
+        FileFormatError
+            If it is not what its format asks, with the fix.
+        """
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Writes an image in one file format; its Component declares `suffixes`."""
+
+    def write(self, image: Image, path: Path) -> None:
+        """Write to `path`, which the caller renames to its final name when this returns."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A reconstruction method: measurement and operator in, image out."""
+
+    def __call__(self, y: Tensor, operator: Operator) -> Tensor:
+        """Reconstruct. Shapes: y as `operator` gives it -> x (batch, channel, *space)."""
+        ...
+
+
+def describe(value: Any) -> str:
+    """Say what a tensor is in a few words, for error messages."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype)[6:]} tensor of shape {tuple(value.shape)}"
+    return type(value).__name__

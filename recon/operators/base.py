@@ -1,0 +1,276 @@
+"""The base classes of all forward operators."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Self, overload
+
+import torch
+from torch import Tensor, nn
+
+from recon.errors import ParameterError, UsageError
+from recon.registry import suggest
+
+__all__ = ["LinearOperator", "Operator", "Shape"]
+
+Shape = tuple[int | None, ...]
+"""Shape of one item, without the batch axis; None stands for any size: ``(None, 64, 64)``."""
+
+
+class Operator(nn.Module):
+    """A map from images to measurements, linear or not, random or not.
+
+    Operators are values: no call changes them. Every constructor argument is kept as an attribute (or buffer) of the
+    same name, which is what `with_`, `repr` and the conformance kit rely on.
+
+    Shapes: x (batch, channel, *space) -> y (batch, ...); see `input_shape` and `output_shape`.
+    """
+
+    input_shape: Shape | None = None
+    """Shape of one input item, axes of any size as None; None as a whole for any shape."""
+    output_shape: Shape | None = None
+    """Shape of one output item, likewise."""
+    stochastic: bool = False
+    """Whether `forward` draws random numbers and therefore takes ``generator=``."""
+    complex_input: bool = False
+    """Whether images are complex by nature (k-space operators); real ones are accepted all the same."""
+    complex_output: bool = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the operator. Stochastic operators also take ``generator: torch.Generator``."""
+        raise TypeError(f"{type(self).__name__} does not define forward")
+
+    def sample(self, generator: torch.Generator) -> Operator:  # noqa: ARG002 - part of the interface
+        """Draw a member of a random family of operators, such as one with a new mask; by default the operator itself."""
+        return self
+
+    @property
+    def noiseless(self) -> Operator:
+        """The operator without its noise."""
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments as they stand now."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def with_(self, **changes: Any) -> Self:
+        """Return a new operator with some constructor arguments changed.
+
+        Raises
+        ------
+        ParameterError
+            If a name is not an argument of the constructor.
+        """
+        current = self.arguments()
+        for name in changes:
+            if name not in current:
+                message = f"not an argument{suggest(name, current)}; it takes: {', '.join(current)}"
+                raise ParameterError(type(self).__name__, [((name,), message)])
+        return type(self)(**(current | changes)).train(self.training)
+
+    def extra_repr(self) -> str:
+        """Show the arguments; tensors by shape and dtype."""
+        values = {k: v for k, v in self.arguments().items() if not isinstance(v, (nn.Module, nn.ModuleList))}
+        return ", ".join(
+            f"{k}=tensor{tuple(v.shape)}:{str(v.dtype)[6:]}" if isinstance(v, Tensor) else f"{k}={v!r}"
+            for k, v in values.items()
+        )
+
+    @overload
+    def __matmul__(self, other: Operator) -> Operator: ...
+    @overload
+    def __matmul__(self, other: Tensor) -> Tensor: ...
+    def __matmul__(self, other: Operator | Tensor) -> Operator | Tensor:
+        """Compose: ``(A @ B)(x)`` is ``A(B(x))``; with a tensor, apply."""
+        from recon.operators.combined import compose
+
+        return compose(self, other) if isinstance(other, Operator) else self(other)
+
+
+class LinearOperator(Operator):
+    """A linear map with its exact adjoint.
+
+    A subclass defines `forward` and `adjoint` on tensors. Where these are plain torch operations, autograd already
+    does the right thing. A subclass whose kernels autograd cannot follow, or follows slowly, says so and gets the
+    adjoint as the backward of the forward and the other way round, at any order of differentiation::
+
+        class Radon(LinearOperator, adjoint_as_backward=True): ...
+
+    Real operators have a real adjoint; complex ones the conjugate transpose: <A x, y> = <x, A^H y> with
+    <a, b> = sum conj(a) b.
+    """
+
+    def __init_subclass__(cls, adjoint_as_backward: bool = False, **kwargs: Any) -> None:
+        """Tie forward and adjoint together as each other's backward, if asked."""
+        super().__init_subclass__(**kwargs)
+        if adjoint_as_backward:
+            forward, adjoint = cls.forward, cls.adjoint
+
+            def tied_forward(self: LinearOperator, x: Tensor) -> Tensor:
+                return _Tied.apply(x, self, forward, adjoint)  # type: ignore[no-any-return]
+
+            def tied_adjoint(self: LinearOperator, y: Tensor) -> Tensor:
+                return _Tied.apply(y, self, adjoint, forward)  # type: ignore[no-any-return]
+
+            tied_forward.__doc__, tied_adjoint.__doc__ = forward.__doc__, adjoint.__doc__
+            cls.forward, cls.adjoint = tied_forward, tied_adjoint  # type: ignore[method-assign]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply the adjoint A^H."""
+        raise TypeError(f"{type(self).__name__} does not define adjoint")
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Apply A^H A. Override it where work folds away."""
+        return self.adjoint(self.forward(x))
+
+    @property
+    def H(self) -> LinearOperator:  # noqa: N802 - the field's name
+        """The adjoint as an operator."""
+        from recon.operators.combined import Adjoint
+
+        return Adjoint(operator=self)
+
+    @property
+    def N(self) -> LinearOperator:  # noqa: N802
+        """The normal operator A^H A as an operator."""
+        from recon.operators.combined import Normal
+
+        return Normal(operator=self)
+
+    def norm(self, *, iterations: int = 30, like: Tensor | None = None, free: int = 1) -> float:
+        """Estimate the spectral norm |A| by power iteration on A^H A, from a fixed start.
+
+        Parameters
+        ----------
+        iterations
+            Steps of the iteration; the estimate grows towards the norm.
+        like
+            Tensor whose shape, dtype and device the images have; needed where `input_shape` is None.
+        free
+            Size given to the axes that may have any size.
+        """
+        x = self._probe(like, free)
+        x = x / torch.linalg.vector_norm(x)
+        value = torch.zeros((), device=x.device)
+        with torch.no_grad():
+            for _ in range(iterations):
+                x = self.normal(x)
+                value = torch.linalg.vector_norm(x)
+                if value == 0:
+                    return 0.0
+                x = x / value
+        return float(value.sqrt())
+
+    def pinv(
+        self, y: Tensor, *, iterations: int = 50, tolerance: float = 1e-6, damping: float = 0.0, x0: Tensor | None = None
+    ) -> Tensor:
+        """Solve min |A x - y|^2 + damping |x - x0|^2 by conjugate gradients on the normal equations.
+
+        From ``x0 = 0`` and without damping this converges to the least-squares solution of smallest norm.
+
+        Parameters
+        ----------
+        y
+            Measurement; items of the batch are solved side by side.
+        iterations, tolerance
+            Stop after so many steps, or when every item's residual has fallen by this factor (0: never look).
+        damping
+            Weight of the Tikhonov term.
+        x0
+            Start, and centre of the Tikhonov term; zero by default.
+        """
+        from recon.solvers import conjugate_gradient
+
+        b = self.adjoint(y)
+        if damping and x0 is not None:
+            b = b + damping * x0
+
+        def normal(x: Tensor) -> Tensor:
+            return self.normal(x) + damping * x if damping else self.normal(x)
+
+        return conjugate_gradient(normal, b, x0=x0, iterations=iterations, tolerance=tolerance)
+
+    def matrix(self, *, like: Tensor | None = None, free: int = 1) -> Tensor:
+        """Return the dense matrix, whose column j is A e_j, for small sizes.
+
+        Items are flattened in row-major order. `like` and `free` are as for `norm`; the dtype is that of `like`, or
+        float64 (complex128 for complex operators).
+        """
+        probe = self._probe(like, free, torch.float64)
+        size = probe[0].numel()
+        if size > 16384:
+            raise UsageError(f"matrix() of an operator on {size} unknowns is too large; use at most 16384")
+        basis = torch.eye(size, dtype=probe.dtype, device=probe.device).reshape(size, *probe.shape[1:])
+        with torch.no_grad():
+            columns = torch.cat([self.forward(part) for part in basis.split(max(1, 2**20 // size))])
+        return columns.reshape(size, -1).T
+
+    def _probe(self, like: Tensor | None, free: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        if like is not None:
+            shape, dtype, device = tuple(like.shape), like.dtype, like.device
+        elif self.input_shape is None:
+            raise UsageError(f"{type(self).__name__} takes images of any shape: pass like=, a tensor of the wanted one")
+        else:
+            shape = (1, *(free if n is None else n for n in self.input_shape))
+            tensors = [*self.parameters(), *self.buffers()]
+            device = tensors[0].device if tensors else torch.device("cpu")
+            if self.complex_input:
+                dtype = dtype.to_complex()
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(shape, generator=generator, dtype=dtype).to(device)
+
+    @overload
+    def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
+    @overload
+    def __matmul__(self, other: Operator) -> Operator: ...
+    @overload
+    def __matmul__(self, other: Tensor) -> Tensor: ...
+    def __matmul__(self, other: Operator | Tensor) -> Operator | Tensor:
+        """Compose: ``(A @ B)(x)`` is ``A(B(x))``; with a tensor, apply."""
+        return super().__matmul__(other)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        """Add: ``(A + B)(x)`` is ``A(x) + B(x)``."""
+        from recon.operators.combined import Sum
+
+        return Sum(operators=[self, other]) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        """Subtract."""
+        return self + (-other)
+
+    def __mul__(self, factor: complex | Tensor) -> LinearOperator:
+        """Scale by a number or a scalar tensor."""
+        from recon.operators.combined import Scaled
+
+        return Scaled(operator=self, factor=factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LinearOperator:
+        """Change the sign."""
+        return -1.0 * self
+
+
+class _Tied(torch.autograd.Function):
+    """A linear map whose backward is its adjoint, and whose backward's backward is the map again."""
+
+    @staticmethod
+    def forward(x: Tensor, operator: LinearOperator, forward: Any, adjoint: Any) -> Tensor:  # noqa: ARG004
+        result: Tensor = forward(operator, x)
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        x, ctx.operator, ctx.map, ctx.transpose = inputs
+        ctx.real_input = not x.is_complex()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        result = _Tied.apply(grad, ctx.operator, ctx.transpose, ctx.map)
+        # The gradient of a real image is real, also where the measurement is complex.
+        return result.real if ctx.real_input and result.is_complex() else result, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # type: ignore[override]
+        return _Tied.apply(tangent, ctx.operator, ctx.map, ctx.transpose)  # type: ignore[no-any-return]

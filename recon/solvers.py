@@ -1,0 +1,64 @@
+"""Iterative solvers that operators need themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["conjugate_gradient"]
+
+
+def conjugate_gradient(
+    normal: Callable[[Tensor], Tensor],
+    b: Tensor,
+    *,
+    x0: Tensor | None = None,
+    iterations: int = 50,
+    tolerance: float = 1e-6,
+) -> Tensor:
+    """Solve M x = b for a Hermitian positive semi-definite M, each item of the batch by its own steps.
+
+    Shapes: b and x (batch, ...), real or complex.
+
+    Parameters
+    ----------
+    normal
+        The map M.
+    b
+        Right-hand side.
+    x0
+        Start; zero by default.
+    iterations
+        Most steps to take.
+    tolerance
+        Stop when |M x - b| <= tolerance |b| for every item; 0 never looks, and so never waits for the device.
+
+    References
+    ----------
+    Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 1952, doi:10.6028/jres.049.044
+    """
+    axes = tuple(range(1, b.ndim))
+
+    def inner(u: Tensor, v: Tensor) -> Tensor:
+        return (u.conj() * v).real.sum(axes, keepdim=True)
+
+    x = torch.zeros_like(b) if x0 is None else x0
+    r = b if x0 is None else b - normal(x)
+    p = r
+    rr = inner(r, r)
+    limit = tolerance**2 * inner(b, b)
+    for _ in range(iterations):
+        if tolerance and bool((rr <= limit).all()):
+            break
+        q = normal(p)
+        pq = inner(p, q)
+        # An item that has converged exactly stands still instead of dividing 0 by 0.
+        alpha = torch.where(pq > 0, rr / torch.where(pq > 0, pq, 1), 0)
+        x = x + alpha * p
+        r = r - alpha * q
+        rr_new = inner(r, r)
+        p = r + torch.where(rr > 0, rr_new / torch.where(rr > 0, rr, 1), 0) * p
+        rr = rr_new
+    return x
