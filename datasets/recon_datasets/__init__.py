@@ -1,0 +1,1 @@
+"""Datasets and file formats that ship with recon: one folder a plugin."""
