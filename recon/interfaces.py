@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -20,43 +21,43 @@ LOSS_INPUTS = ("prediction", "target", "measurement", "operator", "model", "gene
 """What the engine can hand to a loss. A loss's ``forward`` names those it needs."""
 
 
-class OperatorModel(nn.Module):
+class OperatorModel(nn.Module, ABC):
     """A network that reconstructs with the help of the operator: ``model(y, operator) -> x``.
 
     The engine calls any other model as ``model(y)``.
     """
 
+    @abstractmethod
     def forward(self, y: Tensor, operator: LinearOperator) -> Tensor:
         """Reconstruct. Shapes: y as `operator` gives it -> x (batch, channel, *space)."""
-        raise TypeError(f"{type(self).__name__} does not define forward")
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """A loss: ``forward`` names what it needs out of `LOSS_INPUTS` and returns a scalar.
 
     ``forward(self, prediction, target)`` is supervised; ``forward(self, prediction, measurement, operator)`` needs no
     ground truth. A loss of another library that names its two inputs otherwise is called as (prediction, target).
     """
 
+    @abstractmethod
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss over the batch, a scalar tensor."""
-        raise TypeError(f"{type(self).__name__} does not define forward")
 
 
-class Metric(nn.Module):
+class Metric(nn.Module, ABC):
     """A figure of merit per item: ``forward(prediction, target) -> (batch,)``, on the device, without gradients."""
 
     higher_is_better: ClassVar[bool] = True
     """Which way is better; the engine keeps the best checkpoint by it."""
 
     @property
+    @abstractmethod
     def convention(self) -> str:
         """One line that fixes what the number means: data range, window, border, per slice or per volume."""
-        raise TypeError(f"{type(self).__name__} does not name its convention")
 
+    @abstractmethod
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return one value per item of the batch."""
-        raise TypeError(f"{type(self).__name__} does not define forward")
 
 
 @runtime_checkable

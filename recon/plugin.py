@@ -15,9 +15,9 @@ def lazy(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     ``__getattr__ = lazy(__name__, {"Radon": ".operators"})`` makes ``from recon_plugins.radon import Radon`` work.
     """
 
-    def __getattr__(name: str) -> Any:
+    def getter(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(names[name], package), name)
 
-    return __getattr__
+    return getter

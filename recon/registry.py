@@ -320,7 +320,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 def _listed(part: object, wanted: type) -> list[Any]:
     name = "recon_components" if wanted is Component else "recon_commands"
-    if isinstance(part, wanted) or isinstance(part, (str, Mapping)) or not isinstance(part, Iterable):
+    if isinstance(part, (wanted, str, Mapping)) or not isinstance(part, Iterable):
         raise TypeError(f"{name}() must give an iterable of {wanted.__name__}, not a {type(part).__name__}")
     items = list(part)
     for item in items:

@@ -94,7 +94,9 @@ def _run(verb: Verb, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="load a plugin from a Python file")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="load a plugin from a Python file"
+    )
     module.add_arguments(parser)
     rest = arguments.copy()
     rest.remove(verb.name)

@@ -22,7 +22,9 @@ def blocks(page: Path) -> list[tuple[str, str, int]]:
     return [(m[1], m[3], text[: m.start()].count("\n") + 1) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=lambda p: p.name
+)
 def test_code_of_the_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python blocks share one namespace; `recon` lines of shell blocks are run; titled YAML blocks become files."""
     monkeypatch.chdir(tmp_path)
