@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recon.interfaces import Dataset, Loss, Method, Metric, Reader, Writer
     from recon.operators import Operator
 
-__all__ = ["build"]
+__all__ = ["build", "construct"]
 
 Config = str | Mapping[str, Any]
 
@@ -59,16 +59,25 @@ def build(kind: Kind, spec: Config, /, **params: Any) -> Any:
         If a parameter is unknown, missing or out of its range.
     """
     if not isinstance(spec, (str, Mapping)):
+        if spec is None or isinstance(spec, (bool, int, float, complex, bytes)):
+            raise ComponentError(f"a {kind} is given as a name or as {{use: name, ...}}, not as {spec!r}")
         if params:
             raise ParameterError(f"{kind}", [((), "parameters go with a name, not with an object")])
         return spec
     name, params = _split(kind, spec, params)
     entry = registry().find(kind, name)
-    target = entry.load()
-    subject = f"{kind} {name!r}"
+    return construct(entry.load(), params, f"{kind} {name!r}")
+
+
+def construct(target: Any, params: Mapping[str, Any], subject: str) -> Any:
+    """Check `params` against the constructor of `target`, build the parts among them, and call it.
+
+    `subject` is what errors call the result. Errors are as for `build`.
+    """
+    params = dict(params)
     for field, part in parts_of(target).items():
         if field in params:
-            params[field] = _build_part(part, params[field], field, subject)
+            params[field] = _build_part(part, params[field], (field,), subject)
     values = validate(target, params, subject)
     try:
         return target(**values)
@@ -88,15 +97,14 @@ def _split(kind: Kind, spec: Config, params: dict[str, Any]) -> tuple[str, dict[
     return name, config | params
 
 
-def _build_part(kind: Kind, value: Any, field: str, subject: str) -> Any:
+def _build_part(kind: Kind, value: Any, path: tuple[str | int, ...], subject: str) -> Any:
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        return [_build_part(kind, item, f"{field}.{index}", subject) for index, item in enumerate(value)]
+        return [_build_part(kind, item, (*path, index), subject) for index, item in enumerate(value)]
     try:
         return build(cast("Any", kind), value)
     except ParameterError as error:
-        path = tuple(int(word) if word.isdigit() else word for word in field.split("."))
         raise ParameterError(subject, [(path + p, f"{error.subject}: {m}") for p, m in error.problems]) from error
     except ComponentError as error:
-        raise ParameterError(subject, [((field,), str(error))]) from error
+        raise ParameterError(subject, [(path, str(error))]) from error

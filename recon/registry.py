@@ -9,9 +9,10 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from recon import hookspecs
 from recon.errors import ComponentError, MissingDependencyError
 from recon.spec import PLUGIN_API, Command, Component, Kind
 
-__all__ = ["DISTRIBUTION", "Entry", "Plugin", "Registry", "registry", "resolve_target", "suggest"]
+__all__ = ["DISTRIBUTION", "Entry", "Plugin", "Registry", "registry", "resolve_target", "suggest", "use_registry"]
 
 DISTRIBUTION = "recon-toolkit"
 """Distribution whose plugins are first-party: theirs are the bare names."""
@@ -88,7 +89,7 @@ class Entry:
             )
         try:
             return resolve_target(component.target)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ComponentError(
                 f"{component.kind} {self.name!r} of plugin {self.plugin.name!r} does not import: "
                 f"{type(error).__name__}: {error}"
@@ -132,21 +133,32 @@ class Registry:
         """Load a plugin from one Python file; the file's stem is the plugin's name.
 
         This runs the file's code. It happens only when a user names the file, never by looking around.
+
+        Raises
+        ------
+        ComponentError
+            If the file does not load, is refused, or is called like a module that exists.
         """
         path = Path(path)
-        if not path.is_file():
-            raise ComponentError(f"plugin file {path} does not exist")
+        name = path.stem
+        if not path.is_file() or path.suffix != ".py":
+            raise ComponentError(f"plugin file {path} is not an existing .py file")
+        if name in sys.modules or importlib.util.find_spec(name) is not None:
+            raise ComponentError(f"plugin file {path}: a module {name!r} exists already, rename the file")
 
         def load() -> ModuleType:
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            if spec is None or spec.loader is None:
-                raise ImportError(f"{path} is not a Python file")
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - it ends in .py
             module = importlib.util.module_from_spec(spec)
-            sys.modules[path.stem] = module
+            sys.modules[name] = module
             spec.loader.exec_module(module)
             return module
 
-        return self._add(Plugin(path.stem, str(path), str(path), "file"), load)
+        plugin = self._add(Plugin(name, name, str(path), "file"), load)
+        if plugin.state != "ok":
+            sys.modules.pop(name, None)
+            raise ComponentError(f"plugin file {path} is {plugin.state}: {plugin.reason}") from plugin.error
+        return plugin
 
     def entries(self, kind: Kind | None = None) -> Iterator[Entry]:
         """Iterate over all components, or those of one kind, in a fixed order."""
@@ -165,8 +177,6 @@ class Registry:
         if entry is None:
             raise ComponentError(self._unknown(kind, name))
         if entry.component.replaced_by:
-            import warnings
-
             warnings.warn(
                 f"{kind} {name!r} is replaced by {entry.component.replaced_by!r}", DeprecationWarning, stacklevel=3
             )
@@ -300,10 +310,26 @@ class _TakenError(Exception):
     """The plugin's name belongs to another one."""
 
 
-@cache
+_current: Registry | None = None
+
+
 def registry() -> Registry:
     """Return the registry of this process, made on first use."""
-    return Registry()
+    global _current
+    if _current is None:
+        _current = Registry()
+    return _current
+
+
+@contextmanager
+def use_registry(other: Registry) -> Iterator[Registry]:
+    """Make `other` the registry of this process for the length of a with block."""
+    global _current
+    before, _current = _current, other
+    try:
+        yield other
+    finally:
+        _current = before
 
 
 def resolve_target(target: str) -> Any:

@@ -9,12 +9,14 @@ from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic
+import pydantic_core
+from pydantic.json_schema import GenerateJsonSchema
 
-from recon.errors import ParameterError
+from recon.errors import ComponentError, ParameterError
 from recon.registry import suggest
 from recon.spec import Kind
 
-__all__ = ["Part", "parameters_model", "parts_of", "validate"]
+__all__ = ["Part", "constructor_parameters", "json_schema", "parameters_model", "parts_of", "validate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,16 @@ class Part:
 def parameters_model(target: Any) -> type[pydantic.BaseModel]:
     """Derive the pydantic model of a class or function from its signature.
 
+    ``*args`` and ``**kwargs`` of a foreign target are left out: a config gives named parameters only.
+
     Raises
     ------
-    TypeError
-        If the signature takes ``*args`` or ``**kwargs``: names could not be checked then.
+    ComponentError
+        If the annotations cannot be resolved.
     """
-    function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function, include_extras=True)
+    hints = _hints(target)
     fields: dict[str, Any] = {}
-    for name, parameter in _parameters(target).items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{target.__name__} takes *{name}; a component names each of its parameters")
+    for name, parameter in constructor_parameters(target).items():
         default = ... if parameter.default is parameter.empty else parameter.default
         hint = Any if _part(hints.get(name)) else hints.get(name, Any)
         # Fields get neutral names, so that a parameter may be called `copy` or `schema`; the alias is what users write.
@@ -50,12 +51,22 @@ def parameters_model(target: Any) -> type[pydantic.BaseModel]:
     return pydantic.create_model(target.__name__, __config__=config, **fields)
 
 
+def json_schema(target: Any) -> dict[str, Any]:
+    """Return the JSON schema of a target's parameters; values that JSON cannot hold are shown by their class."""
+    return parameters_model(target).model_json_schema(schema_generator=_JsonSchema)
+
+
+def constructor_parameters(target: Any) -> dict[str, inspect.Parameter]:
+    """Return the named parameters of a class's constructor, or of a function."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {n: p for n, p in inspect.signature(target).parameters.items() if p.kind not in variadic}
+
+
 @cache
 def parts_of(target: Any) -> dict[str, Kind]:
     """Return the constructor arguments that are components themselves, with their kinds."""
-    function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function, include_extras=True)
-    return {name: part.kind for name in _parameters(target) if (part := _part(hints.get(name))) is not None}
+    hints = _hints(target)
+    return {name: part.kind for name in constructor_parameters(target) if (part := _part(hints.get(name))) is not None}
 
 
 def validate(target: Any, params: Mapping[str, Any], subject: str) -> dict[str, Any]:
@@ -72,26 +83,61 @@ def validate(target: Any, params: Mapping[str, Any], subject: str) -> dict[str, 
     try:
         values = model.model_validate(dict(params))
     except pydantic.ValidationError as error:
-        known = list(_parameters(target))
-        raise ParameterError(subject, [_problem(item, known) for item in error.errors()]) from None
+        known = list(constructor_parameters(target))
+        raise ParameterError(subject, [_problem(item, params, known) for item in error.errors()]) from None
     alias = {name: str(info.alias) for name, info in model.model_fields.items()}
     return {alias[name]: getattr(values, name) for name in values.model_fields_set}
 
 
-def _problem(item: Any, known: list[str]) -> tuple[tuple[str | int, ...], str]:
-    path = tuple(part for part in item["loc"] if not (isinstance(part, str) and ("[" in part or "(" in part)))
+def _problem(item: Any, params: Mapping[str, Any], known: list[str]) -> tuple[tuple[str | int, ...], str]:
+    path = _path(item["loc"], params)
     if item["type"] == "extra_forbidden":
-        name = str(path[-1])
-        return path, f"unknown parameter{suggest(name, known)}; it takes: {', '.join(known) or 'none'}"
+        name = str(item["loc"][-1])
+        return (name,), f"unknown parameter{suggest(name, known)}; it takes: {', '.join(known) or 'none'}"
     if item["type"] == "missing":
-        return path, "missing, and it has no default"
+        return item["loc"], "missing, and it has no default"
     message = item["msg"][:1].lower() + item["msg"][1:]
     value = repr(item["input"])
     return path, f"{message}, got {value if len(value) <= 60 else value[:57] + '...'}"
 
 
-def _parameters(target: Any) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(target).parameters)
+def _path(loc: tuple[str | int, ...], value: Any) -> tuple[str | int, ...]:
+    """Keep the steps that lead through the given values; pydantic mixes in names of types and of validators."""
+    path: list[str | int] = []
+    for step in loc:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ComponentError(
+            f"the annotations of {target.__module__}.{target.__qualname__} do not resolve ({error}): "
+            "import what they name at run time, not under TYPE_CHECKING"
+        ) from error
+
+
+class _JsonSchema(GenerateJsonSchema):
+    """Shows a tensor or any other object by its class, where the default refuses."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        cls = schema.get("cls")
+        if cls is None:
+            return super().handle_invalid_for_json_schema(schema, error_info)
+        return {"type": "object", "title": f"{cls.__module__}.{cls.__qualname__}"}
+
+    def encode_default(self, dft: Any) -> Any:
+        try:
+            return super().encode_default(dft)
+        except pydantic_core.PydanticSerializationError:
+            return repr(dft)
 
 
 def _part(hint: Any) -> Part | None:

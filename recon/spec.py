@@ -15,6 +15,7 @@ Kind = Literal["operator", "model", "loss", "metric", "dataset", "reader", "writ
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_VERB = re.compile(r"[a-z][a-z0-9-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
@@ -83,6 +84,8 @@ class Component:
 
     def __post_init__(self) -> None:
         """Refuse what a listing or a config could not carry."""
+        if self.api > PLUGIN_API:
+            return  # made for a newer recon, whose rules may differ; the registry reports it as incompatible
         if self.kind not in KINDS:
             raise ValueError(f"component kind {self.kind!r} must be one of {', '.join(KINDS)}")
         if not _NAME.match(self.name):
@@ -111,3 +114,10 @@ class Command:
     name: str
     target: str
     summary: str
+
+    def __post_init__(self) -> None:
+        """Refuse what the command line could not offer."""
+        if not _VERB.match(self.name):
+            raise ValueError(f"command name {self.name!r} must match [a-z][a-z0-9-]*")
+        if not _TARGET.match(self.target):
+            raise ValueError(f"target {self.target!r} of command {self.name!r} must read 'package.module:function'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Self, overload
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from recon.errors import ParameterError, UsageError
 from recon.registry import suggest
+from recon.schema import constructor_parameters
 
 __all__ = ["LinearOperator", "Operator", "Shape"]
 
@@ -51,7 +51,7 @@ class Operator(nn.Module):
 
     def arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments as they stand now."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        return {name: getattr(self, name) for name in constructor_parameters(type(self))}
 
     def with_(self, **changes: Any) -> Self:
         """Return a new operator with some constructor arguments changed.
@@ -162,7 +162,13 @@ class LinearOperator(Operator):
         return float(value.sqrt())
 
     def pinv(
-        self, y: Tensor, *, iterations: int = 50, tolerance: float = 1e-6, damping: float = 0.0, x0: Tensor | None = None
+        self,
+        y: Tensor,
+        *,
+        iterations: int = 50,
+        tolerance: float = 1e-6,
+        damping: float = 0.0,
+        x0: Tensor | None = None,
     ) -> Tensor:
         """Solve min |A x - y|^2 + damping |x - x0|^2 by conjugate gradients on the normal equations.
 
