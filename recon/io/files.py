@@ -1,0 +1,150 @@
+"""Reading and writing files through the reader and writer plugins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.building import build
+from recon.errors import FileFormatError, MissingDependencyError, UsageError
+from recon.interfaces import Reader, Writer
+from recon.io.atomic import atomic_file
+from recon.io.image import Image
+from recon.io.measurement import Measurement
+from recon.registry import Entry, registry
+
+__all__ = ["FOLDER", "read", "write"]
+
+FOLDER = "/"
+"""Stands among the `suffixes` of a reader for folders."""
+
+
+def read(path: str | Path, *, reader: str | None = None) -> Image | Measurement:
+    """Read an image or a measurement from a file or a folder.
+
+    The content decides: readers whose `magic` the file carries are asked whether they accept it; the suffix decides
+    only among those that do, and for formats that have no magic. A reader that fails is the end: no other one is tried.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a series.
+    reader
+        Name of the reader to use, whatever the file looks like.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, no reader or more than one accepts it, or the reader finds a fault in it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileFormatError(f"{path} does not exist")
+    if not path.is_dir() and not path.is_file():
+        raise FileFormatError(f"{path} is neither a file nor a folder")
+    chosen = build("reader", reader) if reader else _choose(path)
+    try:
+        return chosen.read(path)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def write(image: Image | Measurement, path: str | Path, *, writer: str | None = None) -> None:
+    """Write an image or a measurement to a file; the suffix chooses the format.
+
+    The file appears when it is complete; an existing one is replaced.
+
+    Parameters
+    ----------
+    image
+        What to write.
+    path
+        The file; its folder must exist.
+    writer
+        Name of the writer to use, whatever the suffix.
+
+    Raises
+    ------
+    UsageError
+        If no writer or more than one knows the suffix, or the format cannot hold what is to be written.
+    """
+    path = Path(path)
+    chosen = build("writer", writer) if writer else _writer(path)
+    try:
+        with atomic_file(path) as temporary:
+            chosen.write(image, temporary)
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _choose(path: Path) -> Reader:
+    entries = list(registry().entries("reader"))
+    if path.is_dir():
+        candidates = [entry for entry in entries if FOLDER in entry.component.suffixes]
+    else:
+        with path.open("rb") as file:
+            head = file.read(max((o + len(m) for e in entries for o, m in e.component.magic), default=0))
+        candidates = [entry for entry in entries if _may_read(entry, path, head)]
+    accepting: list[tuple[Entry, Reader]] = []
+    missing: MissingDependencyError | None = None
+    for entry in candidates:
+        try:
+            candidate = build("reader", entry.qualified)
+        except MissingDependencyError as error:
+            missing = error
+            continue
+        if candidate.accepts(path):
+            accepting.append((entry, candidate))
+    if len(accepting) > 1:
+        named = [pair for pair in accepting if _suffix(pair[0], path)]
+        accepting = named if len(named) == 1 else accepting
+    if len(accepting) > 1:
+        names = " and ".join(repr(entry.name) for entry, _ in accepting)
+        raise FileFormatError(f"{path} is accepted by the readers {names}: say which with reader=")
+    if accepting:
+        return accepting[0][1]
+    if missing is not None:
+        raise missing
+    raise FileFormatError(_unreadable(path, entries))
+
+
+def _may_read(entry: Entry, path: Path, head: bytes) -> bool:
+    magic = entry.component.magic
+    if magic:
+        return any(head[offset : offset + len(mark)] == mark for offset, mark in magic)
+    return bool(_suffix(entry, path))
+
+
+def _suffix(entry: Entry, path: Path) -> str:
+    """Return the longest of the entry's suffixes that the path ends in, or nothing."""
+    name = path.name.lower()
+    fitting = [s for s in entry.component.suffixes if s != FOLDER and name.endswith(s)]
+    fitting += [FOLDER] if path.is_dir() and FOLDER in entry.component.suffixes else []
+    return max(fitting, key=len, default="")
+
+
+def _unreadable(path: Path, entries: list[Entry]) -> str:
+    if path.is_dir():
+        return f"folder {path} holds no series that a reader knows; give a file, or a folder of DICOM slices"
+    if path.stat().st_size == 0:
+        return f"{path} is empty"
+    claimed = [entry.name for entry in entries if _suffix(entry, path)]
+    if claimed:
+        return (
+            f"{path} is not what its suffix says: {' and '.join(claimed)} does not recognise its content; the file "
+            "may be damaged, or of another kind"
+        )
+    known = sorted({s for entry in entries for s in entry.component.suffixes if s != FOLDER})
+    return f"no reader recognises {path}; known suffixes: {', '.join(known) or 'none'}"
+
+
+def _writer(path: Path) -> Writer:
+    entries = list(registry().entries("writer"))
+    longest = max((len(_suffix(entry, path)) for entry in entries), default=0)
+    fitting = [entry for entry in entries if longest and len(_suffix(entry, path)) == longest]
+    if not fitting:
+        known = sorted({suffix for entry in entries for suffix in entry.component.suffixes})
+        raise UsageError(f"no writer for {path.name}; known suffixes: {', '.join(known) or 'none'}")
+    if len(fitting) > 1:
+        names = " and ".join(repr(entry.name) for entry in fitting)
+        raise UsageError(f"{path.name} fits the writers {names}: say which with writer=")
+    return build("writer", fitting[0].qualified)

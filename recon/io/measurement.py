@@ -1,0 +1,116 @@
+"""Measured data with the operator that their file implies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from recon.errors import UsageError
+from recon.io.image import SPACE, Affine, Image, Value, check_affine, check_metadata, from_layout
+
+if TYPE_CHECKING:
+    from recon.operators import Operator
+
+__all__ = ["Measurement"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Measurement:
+    """What a scanner or a simulation measured.
+
+    Parameters
+    ----------
+    data
+        Tensor as the operator gives it, with its batch axis: (batch, coil, *k), (batch, channel, angle, detector) ...
+    operator_config
+        The operator as a config, ``{"use": "fourier", ...}``, which may hold tensors; None where the file does not tell.
+        It is built when asked for, so that looking at a file needs no operator.
+    reference
+        Image to compare a reconstruction with, if the file has one.
+    affine, voxel_size, unit
+        Of the image that will be reconstructed, as for `Image`.
+    dims
+        Axes of that image, which say what the batch is: ("z", "y", "x") where the items are slices of a volume. By
+        default ("batch", *space), or just the space for one item.
+    metadata, notes
+        As for `Image`.
+    """
+
+    data: Tensor
+    operator_config: Mapping[str, Any] | None = None
+    reference: Image | None = None
+    affine: Affine | None = None
+    voxel_size: tuple[float, ...] | None = None
+    unit: str = "arbitrary"
+    dims: tuple[str, ...] | None = None
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the parts agree; normalise types."""
+        set_ = object.__setattr__
+        if self.data.ndim < 3:
+            raise UsageError(f"a measurement has the shape (batch, channel or coil, ...), not {tuple(self.data.shape)}")
+        if self.operator_config is not None:
+            if not isinstance(self.operator_config.get("use"), str):
+                raise UsageError("operator_config needs the operator's name under 'use'")
+            set_(self, "operator_config", dict(self.operator_config))
+        if self.affine is not None:
+            set_(self, "affine", check_affine(self.affine))
+        if self.voxel_size is not None:
+            set_(self, "voxel_size", tuple(float(size) for size in self.voxel_size))
+        if self.dims is not None:
+            set_(self, "dims", tuple(self.dims))
+        set_(self, "notes", tuple(self.notes))
+        set_(self, "metadata", check_metadata(self.metadata))
+
+    def operator(self) -> Operator:
+        """Build the operator.
+
+        Raises
+        ------
+        UsageError
+            If the file did not tell which it is.
+        """
+        if self.operator_config is None:
+            raise UsageError("this measurement does not say which operator made it; name one")
+        from recon.building import build
+
+        return build("operator", self.operator_config)
+
+    def image(self, data: Tensor, *, note: str | None = None) -> Image:
+        """Wrap a reconstruction of this measurement, (batch, channel, *space), in an image with its geometry.
+
+        Raises
+        ------
+        UsageError
+            If the batch is not that of the measurement.
+        """
+        batch = self.data.shape[0]
+        if data.shape[0] != batch:
+            raise UsageError(f"the measurement has {batch} items, the reconstruction {data.shape[0]}")
+        space = SPACE[-(data.ndim - 2) :]
+        dims = self.dims or (space if batch == 1 else ("batch", *space))
+        if len(dims) - len(space) not in (0, 1):
+            raise UsageError(f"a reconstruction of shape {tuple(data.shape)} does not have the axes {dims}")
+        dims, data = from_layout(data, dims, (batch, *data.shape[2:])[-len(dims) :])
+        notes = (*self.notes, note) if note else self.notes
+        return Image(
+            data=data,
+            affine=self.affine,
+            dims=dims,
+            voxel_size=None if self.voxel_size is None else self.voxel_size[: 3 if "z" in dims else 2],
+            unit=self.unit,
+            metadata=self.metadata,
+            notes=notes,
+        )
+
+    def __repr__(self) -> str:
+        """Say what the measurement is, without its values."""
+        name = self.operator_config["use"] if self.operator_config else "unknown"
+        shape = " x ".join(map(str, np.shape(self.data)))
+        return f"Measurement({shape}, {str(self.data.dtype)[6:]}, operator {name}, reference {self.reference})"
