@@ -20,6 +20,8 @@ def conjugate_gradient(
 ) -> Tensor:
     """Solve M x = b for a Hermitian positive semi-definite M, each item of the batch by its own steps.
 
+    An item that has reached the tolerance stands still, so that its result does not depend on its neighbours.
+
     Shapes: b and x (batch, ...), real or complex.
 
     Parameters
@@ -50,15 +52,16 @@ def conjugate_gradient(
     rr = inner(r, r)
     limit = tolerance**2 * inner(b, b)
     for _ in range(iterations):
-        if tolerance and bool((rr <= limit).all()):
+        active = ~(rr <= limit)  # NaN counts as active and so reaches the result
+        if tolerance and not bool(active.any()):
             break
         q = normal(p)
         pq = inner(p, q)
-        # An item that has converged exactly stands still instead of dividing 0 by 0.
-        alpha = torch.where(pq > 0, rr / torch.where(pq > 0, pq, 1), 0)
+        # The denominators of items at rest are 1: they divide nothing by zero, nor does their gradient.
+        alpha = torch.where(active, rr / torch.where(active & (pq != 0), pq, 1), 0)
         x = x + alpha * p
         r = r - alpha * q
         rr_new = inner(r, r)
-        p = r + torch.where(rr > 0, rr_new / torch.where(rr > 0, rr, 1), 0) * p
+        p = r + torch.where(active, rr_new / torch.where(active, rr, 1), 0) * p
         rr = rr_new
     return x

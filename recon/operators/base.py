@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC, abstractmethod
 from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
 
 from recon.errors import ParameterError, UsageError
+from recon.operators.tied import tie
 from recon.registry import suggest
 from recon.schema import constructor_parameters
 
-__all__ = ["LinearOperator", "Operator", "Shape"]
+__all__ = ["LinearOperator", "Operator", "Shape", "check_shape", "fits"]
 
 Shape = tuple[int | None, ...]
 """Shape of one item, without the batch axis; None stands for any size: ``(None, 64, 64)``."""
 
 
-class Operator(nn.Module):
+def fits(a: Shape | None, b: Shape | None) -> bool:
+    """Whether two shapes can be one and the same."""
+    if a is None or b is None:
+        return True
+    return len(a) == len(b) and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
+
+
+def check_shape(operator: nn.Module, x: Tensor, shape: Shape | None) -> None:
+    """Raise UsageError unless the items of the batch `x` have the shape that `operator` takes."""
+    if not fits(tuple(x.shape[1:]), shape):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape or ())
+        raise UsageError(f"{type(operator).__name__} takes a tensor (batch, {wanted}), got {tuple(x.shape)}")
+
+
+class Operator(nn.Module, ABC):
     """A map from images to measurements, linear or not, random or not.
 
     Operators are values: no call changes them. Every constructor argument is kept as an attribute (or buffer) of the
@@ -35,13 +52,14 @@ class Operator(nn.Module):
     complex_input: bool = False
     """Whether images are complex by nature (k-space operators); real ones are accepted all the same."""
     complex_output: bool = False
+    """Whether measurements are complex even where the image is real."""
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Apply the operator. Stochastic operators also take ``generator: torch.Generator``."""
-        raise TypeError(f"{type(self).__name__} does not define forward")
 
     def sample(self, generator: torch.Generator) -> Operator:  # noqa: ARG002 - part of the interface
-        """Draw a member of a random family of operators, such as one with a new mask; by default the operator itself."""
+        """Draw a member of a random family of operators, such as one with a new mask; by default itself."""
         return self
 
     @property
@@ -49,12 +67,16 @@ class Operator(nn.Module):
         """The operator without its noise."""
         return self
 
+    def _device(self) -> torch.device:
+        tensor = next(itertools.chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
     def arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments as they stand now."""
         return {name: getattr(self, name) for name in constructor_parameters(type(self))}
 
     def with_(self, **changes: Any) -> Self:
-        """Return a new operator with some constructor arguments changed.
+        """Return a new operator, on the same device, with some constructor arguments changed.
 
         Raises
         ------
@@ -66,11 +88,11 @@ class Operator(nn.Module):
             if name not in current:
                 message = f"not an argument{suggest(name, current)}; it takes: {', '.join(current)}"
                 raise ParameterError(type(self).__name__, [((name,), message)])
-        return type(self)(**(current | changes)).train(self.training)
+        return type(self)(**(current | changes)).train(self.training).to(self._device())
 
     def extra_repr(self) -> str:
         """Show the arguments; tensors by shape and dtype."""
-        values = {k: v for k, v in self.arguments().items() if not isinstance(v, (nn.Module, nn.ModuleList))}
+        values = {k: v for k, v in self.arguments().items() if not isinstance(v, nn.Module)}
         return ", ".join(
             f"{k}=tensor{tuple(v.shape)}:{str(v.dtype)[6:]}" if isinstance(v, Tensor) else f"{k}={v!r}"
             for k, v in values.items()
@@ -82,7 +104,7 @@ class Operator(nn.Module):
     def __matmul__(self, other: Tensor) -> Tensor: ...
     def __matmul__(self, other: Operator | Tensor) -> Operator | Tensor:
         """Compose: ``(A @ B)(x)`` is ``A(B(x))``; with a tensor, apply."""
-        from recon.operators.combined import compose
+        from recon.operators.composition import compose
 
         return compose(self, other) if isinstance(other, Operator) else self(other)
 
@@ -100,24 +122,20 @@ class LinearOperator(Operator):
     <a, b> = sum conj(a) b.
     """
 
-    def __init_subclass__(cls, adjoint_as_backward: bool = False, **kwargs: Any) -> None:
-        """Tie forward and adjoint together as each other's backward, if asked."""
+    _tied = False
+
+    def __init_subclass__(cls, adjoint_as_backward: bool | None = None, **kwargs: Any) -> None:
+        """Tie forward and adjoint together as each other's backward, if asked; subclasses inherit the wish."""
         super().__init_subclass__(**kwargs)
-        if adjoint_as_backward:
-            forward, adjoint = cls.forward, cls.adjoint
+        if adjoint_as_backward is not None:
+            cls._tied = adjoint_as_backward
+        if cls._tied:
+            setattr(cls, "forward", tie(cls.forward, "forward"))  # noqa: B010 - mypy forbids assigning to a method
+            setattr(cls, "adjoint", tie(cls.adjoint, "adjoint"))  # noqa: B010
 
-            def tied_forward(self: LinearOperator, x: Tensor) -> Tensor:
-                return _Tied.apply(x, self, forward, adjoint)  # type: ignore[no-any-return]
-
-            def tied_adjoint(self: LinearOperator, y: Tensor) -> Tensor:
-                return _Tied.apply(y, self, adjoint, forward)  # type: ignore[no-any-return]
-
-            tied_forward.__doc__, tied_adjoint.__doc__ = forward.__doc__, adjoint.__doc__
-            cls.forward, cls.adjoint = tied_forward, tied_adjoint  # type: ignore[method-assign]
-
+    @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
         """Apply the adjoint A^H."""
-        raise TypeError(f"{type(self).__name__} does not define adjoint")
 
     def normal(self, x: Tensor) -> Tensor:
         """Apply A^H A. Override it where work folds away."""
@@ -126,14 +144,14 @@ class LinearOperator(Operator):
     @property
     def H(self) -> LinearOperator:  # noqa: N802 - the field's name
         """The adjoint as an operator."""
-        from recon.operators.combined import Adjoint
+        from recon.operators.algebra import Adjoint
 
         return Adjoint(operator=self)
 
     @property
     def N(self) -> LinearOperator:  # noqa: N802
         """The normal operator A^H A as an operator."""
-        from recon.operators.combined import Normal
+        from recon.operators.algebra import Normal
 
         return Normal(operator=self)
 
@@ -150,15 +168,12 @@ class LinearOperator(Operator):
             Size given to the axes that may have any size.
         """
         x = self._probe(like, free)
-        x = x / torch.linalg.vector_norm(x)
-        value = torch.zeros((), device=x.device)
+        value = torch.linalg.vector_norm(x)
         with torch.no_grad():
             for _ in range(iterations):
-                x = self.normal(x)
+                # Where A x vanishes, so does the estimate, and 0 / 1 keeps it there.
+                x = self.normal(x / torch.where(value > 0, value, 1))
                 value = torch.linalg.vector_norm(x)
-                if value == 0:
-                    return 0.0
-                x = x / value
         return float(value.sqrt())
 
     def pinv(
@@ -179,7 +194,7 @@ class LinearOperator(Operator):
         y
             Measurement; items of the batch are solved side by side.
         iterations, tolerance
-            Stop after so many steps, or when every item's residual has fallen by this factor (0: never look).
+            Stop after so many steps, or when |A^H (A x - y)| <= tolerance |A^H y| for every item (0: never look).
         damping
             Weight of the Tikhonov term.
         x0
@@ -208,7 +223,7 @@ class LinearOperator(Operator):
             raise UsageError(f"matrix() of an operator on {size} unknowns is too large; use at most 16384")
         basis = torch.eye(size, dtype=probe.dtype, device=probe.device).reshape(size, *probe.shape[1:])
         with torch.no_grad():
-            columns = torch.cat([self.forward(part) for part in basis.split(max(1, 2**20 // size))])
+            columns = torch.cat([self.forward(part) for part in torch.split(basis, max(1, 2**20 // size))])
         return columns.reshape(size, -1).T
 
     def _probe(self, like: Tensor | None, free: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -218,14 +233,13 @@ class LinearOperator(Operator):
             raise UsageError(f"{type(self).__name__} takes images of any shape: pass like=, a tensor of the wanted one")
         else:
             shape = (1, *(free if n is None else n for n in self.input_shape))
-            tensors = [*self.parameters(), *self.buffers()]
-            device = tensors[0].device if tensors else torch.device("cpu")
+            device = self._device()
             if self.complex_input:
                 dtype = dtype.to_complex()
         generator = torch.Generator().manual_seed(0)
         return torch.randn(shape, generator=generator, dtype=dtype).to(device)
 
-    @overload
+    @overload  # type: ignore[override]
     def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
     @overload
     def __matmul__(self, other: Operator) -> Operator: ...
@@ -237,9 +251,9 @@ class LinearOperator(Operator):
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
         """Add: ``(A + B)(x)`` is ``A(x) + B(x)``."""
-        from recon.operators.combined import Sum
+        from recon.operators.sums import add
 
-        return Sum(operators=[self, other]) if isinstance(other, LinearOperator) else NotImplemented
+        return add(self, other) if isinstance(other, LinearOperator) else NotImplemented
 
     def __sub__(self, other: LinearOperator) -> LinearOperator:
         """Subtract."""
@@ -247,36 +261,18 @@ class LinearOperator(Operator):
 
     def __mul__(self, factor: complex | Tensor) -> LinearOperator:
         """Scale by a number or a scalar tensor."""
-        from recon.operators.combined import Scaled
+        from recon.operators.algebra import Scaled
 
         return Scaled(operator=self, factor=factor)
 
     __rmul__ = __mul__
 
+    __array_ufunc__ = None  # NumPy's numbers leave ``number * operator`` to the operator
+
+    def __truediv__(self, divisor: complex | Tensor) -> LinearOperator:
+        """Divide by a number or a scalar tensor."""
+        return self * (1 / divisor)
+
     def __neg__(self) -> LinearOperator:
         """Change the sign."""
-        return -1.0 * self
-
-
-class _Tied(torch.autograd.Function):
-    """A linear map whose backward is its adjoint, and whose backward's backward is the map again."""
-
-    @staticmethod
-    def forward(x: Tensor, operator: LinearOperator, forward: Any, adjoint: Any) -> Tensor:  # noqa: ARG004
-        result: Tensor = forward(operator, x)
-        return result
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        x, ctx.operator, ctx.map, ctx.transpose = inputs
-        ctx.real_input = not x.is_complex()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        result = _Tied.apply(grad, ctx.operator, ctx.transpose, ctx.map)
-        # The gradient of a real image is real, also where the measurement is complex.
-        return result.real if ctx.real_input and result.is_complex() else result, None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # type: ignore[override]
-        return _Tied.apply(tangent, ctx.operator, ctx.map, ctx.transpose)  # type: ignore[no-any-return]
+        return self * -1
