@@ -98,10 +98,16 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """Writes an image in one file format; its Component declares `suffixes`."""
+    """Writes images or measurements in one file format; its Component declares `suffixes`."""
 
-    def write(self, image: Image, path: Path) -> None:
-        """Write to `path`, which the caller renames to its final name when this returns."""
+    def write(self, image: Image | Measurement, path: Path) -> None:
+        """Write to `path`, which the caller renames to its final name when this returns.
+
+        Raises
+        ------
+        UsageError
+            If the format cannot hold it, with the fix.
+        """
         ...
 
 

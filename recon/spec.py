@@ -41,7 +41,8 @@ class Component:
     extra
         Extra of the plugin's distribution that brings `requires`.
     suffixes
-        File name endings that a reader or writer handles, with the dot: ``(".nii", ".nii.gz")``.
+        File name endings that a reader or writer handles, with the dot: ``(".nii", ".nii.gz")``; a reader of whole
+        folders lists "/".
     magic
         (offset, bytes) pairs, one of which a reader's files carry; empty when content cannot tell.
     adjoint_rtol

@@ -67,7 +67,7 @@ class Image:
         Names of the axes of `data`, ending in ("z", "y", "x") or ("y", "x"), which is the default for tensors of three
         and two axes; others come first: ("t", "z", "y", "x"), ("channel", "y", "x").
     voxel_size
-        Voxel size (x, y) or (x, y, z) in mm where it is known though the affine is not. Taken from the affine otherwise.
+        Voxel size (x, y) or (x, y, z) in mm, for where it is known though the affine is not; else the affine tells.
     unit
         HU, 1/mm, or arbitrary.
     metadata
@@ -95,8 +95,8 @@ class Image:
         dims = tuple(self.dims) or SPACE[max(0, 3 - self.data.ndim) :]
         if len(dims) != self.data.ndim or not (dims[-2:] == SPACE[1:]) or len(set(dims)) != len(dims):
             raise UsageError(
-                f"dims {dims} do not name the axes of a tensor of shape {tuple(self.data.shape)}: one distinct name per "
-                "axis, the last ones ('z', 'y', 'x') or ('y', 'x')"
+                f"dims {dims} do not name the axes of a tensor of shape {tuple(self.data.shape)}: one distinct name "
+                "per axis, the last ones ('z', 'y', 'x') or ('y', 'x')"
             )
         if "z" in dims[:-3] or (len(dims) > 2 and "z" in dims and dims[-3] != "z"):
             raise UsageError(f"dims {dims}: axis 'z' must stand right before 'y' and 'x'")
@@ -143,7 +143,7 @@ class Image:
         """
         if data.ndim != self.data.ndim or tuple(data.shape[-len(self.space) :]) != self.space:
             raise UsageError(
-                f"data of shape {tuple(data.shape)} do not lie on the grid {self.space} of an image of shape {self.shape}"
+                f"data of shape {tuple(data.shape)} do not fit the grid {self.space} of an image of shape {self.shape}"
             )
         notes = (*self.notes, note) if note else self.notes
         return replace(self, data=data, unit=unit or self.unit, notes=notes)
@@ -233,10 +233,7 @@ def to_layout(data: Tensor, dims: tuple[str, ...], space: int) -> Tensor:
     own = 3 if "z" in dims else 2
     if space not in (2, 3) or space > own:
         raise UsageError(f"an image with axes {dims} has no {space} dimensions in space")
-    if "channel" in dims:
-        data = data.movedim(dims.index("channel"), -own - 1)
-    else:
-        data = data.unsqueeze(-own - 1)
+    data = data.movedim(dims.index("channel"), -own - 1) if "channel" in dims else data.unsqueeze(-own - 1)
     if space < own:  # (..., channel, z, y, x) -> (..., z, channel, y, x)
         data = data.movedim(-3, -4)
     return data.reshape(-1, *data.shape[-space - 1 :])

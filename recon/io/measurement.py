@@ -27,7 +27,7 @@ class Measurement:
     data
         Tensor as the operator gives it, with its batch axis: (batch, coil, *k), (batch, channel, angle, detector) ...
     operator_config
-        The operator as a config, ``{"use": "fourier", ...}``, which may hold tensors; None where the file does not tell.
+        The operator as a config, ``{"use": "fourier", ...}``, which may hold tensors; None where nothing tells.
         It is built when asked for, so that looking at a file needs no operator.
     reference
         Image to compare a reconstruction with, if the file has one.

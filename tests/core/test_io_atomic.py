@@ -20,7 +20,7 @@ def test_file_appears_when_complete(tmp_path):
 def test_file_after_an_exception_is_as_before(tmp_path):
     path = tmp_path / "scan.nii"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_file(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -56,7 +56,7 @@ def test_folder_appears_when_complete(tmp_path):
 
 
 def test_folder_after_an_exception_is_not_there(tmp_path):
-    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "run") as temporary:
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "run") as temporary:  # noqa: PT012
         (temporary / "b").write_text("1")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

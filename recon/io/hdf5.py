@@ -1,0 +1,80 @@
+"""Opening HDF5 files of others: what they declare is checked before it is followed or allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from recon.errors import FileFormatError
+
+__all__ = ["MAGIC", "attribute_text", "dataset", "open_hdf5"]
+
+MAGIC = (0, b"\x89HDF\r\n\x1a\n")
+"""Offset and mark of an HDF5 file, for `recon.Component.magic`."""
+
+MAX_RATIO = 1000
+"""Largest accepted ratio of declared to stored bytes; deflate itself reaches 1032 on constant data."""
+
+MAX_UNCHECKED = 2**26
+"""Datasets up to so many bytes may compress as they like."""
+
+
+@contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file for reading.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, not HDF5, or damaged; also for damage found inside the block.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise FileFormatError(f"{path} is not a readable HDF5 file (damaged or cut off?): {reason}") from error
+
+
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    """Return a dataset of the file itself, or None if there is none of that name.
+
+    Raises
+    ------
+    FileFormatError
+        If it is a group, if the link or the data lead out of this file, or if it declares absurdly more bytes than it
+        stores.
+    """
+    where = f"{group.file.filename}:{name}"
+    parts = name.split("/")
+    for depth in range(1, len(parts) + 1):
+        link = group.get("/".join(parts[:depth]), getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise FileFormatError(f"{where} is a link; only data inside the file itself are read")
+    found = group[name]
+    if not isinstance(found, h5py.Dataset):
+        raise FileFormatError(f"{where} is a {type(found).__name__.lower()}, not a dataset")
+    if found.external or found.is_virtual:
+        raise FileFormatError(f"{where} keeps its data in other files; only data inside the file itself are read")
+    declared = math.prod(found.shape or (0,)) * found.dtype.itemsize
+    stored = found.id.get_storage_size()
+    if declared > MAX_UNCHECKED and declared > MAX_RATIO * stored:
+        raise FileFormatError(f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile")
+    return found
+
+
+def attribute_text(item: h5py.HLObject, name: str) -> str | None:
+    """Return a text attribute, or None if it is missing or not text."""
+    value = item.attrs.get(name)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if isinstance(value, str) else None
