@@ -1,0 +1,1 @@
+"""The checks, one function each; its docstring is the contract."""

@@ -1,0 +1,28 @@
+"""One spawned process for the checks that cross process borders, as data loader workers do."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from typing import Any
+
+__all__ = ["elsewhere"]
+
+
+def elsewhere(function: Callable[..., Any], *values: Any) -> Any:
+    """Return ``function(*values)`` computed in a spawned process; everything crosses as a pickle."""
+    return pickle.loads(_pool().submit(_call, pickle.dumps((function, values))).result(timeout=120))  # noqa: S301
+
+
+def _call(data: bytes) -> bytes:
+    # Unpickled here and not by the pool: a failure is then an error of this call, not the end of the process.
+    function, values = pickle.loads(data)  # noqa: S301 - written by `elsewhere`
+    return pickle.dumps(function(*values))
+
+
+@cache
+def _pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
