@@ -267,7 +267,10 @@ class Registry:
         self._manager.register(module, name=plugin.name)
         known = set(self._manager.hook.__dict__) & {n for n in vars(hookspecs) if n.startswith("recon_")}
         # pluggy accepts a misspelt hook without a word; the plugin would look fine and offer nothing.
-        for caller in self._manager.get_hookcallers(module) or ():
+        callers = self._manager.get_hookcallers(module) or []
+        if not callers:
+            raise TypeError(f"{plugin.module} implements no hook: decorate recon_components with @recon.hookimpl")
+        for caller in callers:
             if caller.name not in known:
                 raise TypeError(f"unknown hook {caller.name!r}; recon has {', '.join(sorted(known))}")
         try:
