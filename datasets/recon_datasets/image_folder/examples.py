@@ -1,0 +1,48 @@
+"""Small cases for the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from recon.testing import Example
+
+__all__ = ["dataset", "reader", "writer"]
+
+
+def dataset() -> list[Example]:
+    """Return gray and colour folders."""
+    return [
+        Example(prepare=_folder, name="gray"),
+        Example(params={"mode": "rgb"}, prepare=_folder, name="rgb"),
+    ]
+
+
+def reader() -> list[Example]:
+    """Return an 8-bit gray and a colour picture."""
+    return [
+        Example(prepare=lambda folder: {"path": _save(folder / "a.png", (5, 7))}, name="gray"),
+        Example(prepare=lambda folder: {"path": _save(folder / "b.bmp", (6, 4, 3))}, name="colour"),
+    ]
+
+
+def writer() -> list[Example]:
+    """Return both depths."""
+    return [Example(params={"bits": 8}, name="8 bits"), Example(params={"bits": 16}, name="16 bits")]
+
+
+def _folder(folder: Path) -> Mapping[str, Any]:
+    _save(folder / "a.png", (5, 7))
+    (folder / "more").mkdir()
+    _save(folder / "more" / "b.png", (5, 7, 3))
+    return {"root": folder}
+
+
+def _save(path: Path, shape: tuple[int, ...]) -> Path:
+    values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    Pillow.fromarray(values).save(path)
+    return path

@@ -1,0 +1,25 @@
+"""Pictures as images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.io import Image
+from recon_datasets.image_folder.pixels import load_picture
+
+__all__ = ["PictureReader"]
+
+
+class PictureReader:
+    """Reads PNG, JPEG, BMP and TIFF pictures as images in [0, 1], without a place in a patient."""
+
+    def accepts(self, path: Path) -> bool:
+        """Accept every file that carries a picture's mark; TIFF's is not shared by other formats read here."""
+        return path.is_file()
+
+    def read(self, path: Path) -> Image:
+        """Read a gray picture as (y, x), a colour one as (channel, y, x)."""
+        values = load_picture(path)
+        if len(values) == 1:
+            return Image(data=values[0])
+        return Image(data=values, dims=("channel", "y", "x"))
