@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -14,11 +15,13 @@ __all__ = ["elsewhere"]
 
 def elsewhere(function: Callable[..., Any], *values: Any) -> Any:
     """Return ``function(*values)`` computed in a spawned process; everything crosses as a pickle."""
-    return pickle.loads(_pool().submit(_call, pickle.dumps((function, values))).result(timeout=120))  # noqa: S301
+    data = pickle.dumps((function, values))
+    return pickle.loads(_pool().submit(_call, list(sys.path), data).result(timeout=120))  # noqa: S301 - our own
 
 
-def _call(data: bytes) -> bytes:
+def _call(path: list[str], data: bytes) -> bytes:
     # Unpickled here and not by the pool: a failure is then an error of this call, not the end of the process.
+    sys.path[:] = path
     function, values = pickle.loads(data)  # noqa: S301 - written by `elsewhere`
     return pickle.dumps(function(*values))
 
