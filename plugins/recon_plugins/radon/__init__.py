@@ -1,0 +1,31 @@
+"""Radon transform: parallel-beam computed tomography."""
+
+from collections.abc import Iterator
+
+from recon import Component, hookimpl
+from recon.plugin import lazy
+
+__getattr__ = lazy(__name__, {"FBP": ".fbp", "Radon": ".operators"})
+
+
+@hookimpl
+def recon_components() -> Iterator[Component]:
+    """Offer the operator and filtered back-projection."""
+    yield Component(
+        kind="operator",
+        name="radon",
+        target="recon_plugins.radon.operators:Radon",
+        summary="Line integrals along parallel beams (computed tomography), in mm, with a matched adjoint",
+        examples="recon_plugins.radon.examples:radon",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
+        kind="method",
+        name="fbp",
+        target="recon_plugins.radon.fbp:FBP",
+        summary="Filtered back-projection of parallel-beam sinograms",
+        examples="recon_plugins.radon.examples:fbp",
+        tags=("ct", "classical"),
+        references=("10.1137/1.9780898719277",),
+    )

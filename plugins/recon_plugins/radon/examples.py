@@ -1,0 +1,31 @@
+"""Small cases of the Radon transform for the conformance kit."""
+
+from __future__ import annotations
+
+from recon.testing import Example
+
+__all__ = ["fbp", "radon"]
+
+
+def radon() -> list[Example]:
+    """Square and not, odd and even, coarse and fine detectors, listed angles, complex images."""
+    return [
+        Example(params={"size": [8, 8], "angles": 6}, shape=(2, 1, 8, 8), name="square"),
+        Example(
+            params={"size": [7, 10], "angles": [0.0, 0.4, 1.6, 3.0, 4.1], "pixel": 0.5, "bins": 9, "bin_size": 0.8},
+            shape=(2, 2, 7, 10),
+            name="listed angles",
+        ),
+        Example(
+            params={"size": [9, 5], "angles": 4, "bin_size": 2.5}, shape=(3, 1, 9, 5), complex=True, name="complex"
+        ),
+    ]
+
+
+def fbp() -> list[Example]:
+    """Enough views of a smooth image to reconstruct it well."""
+    radon = {"use": "radon", "size": [32, 32], "angles": 48, "pixel": 0.7}
+    return [
+        Example(params={}, operator=radon, shape=(2, 1, 32, 32), name="ram-lak"),
+        Example(params={"filter": "shepp-logan"}, operator=radon | {"size": [31, 40]}, shape=(2, 2, 31, 40)),
+    ]
