@@ -104,18 +104,17 @@ def view_weights(theta: Tensor) -> Tensor:
 def back_project(y: Tensor, radon: Radon) -> Tensor:
     """Sum, over the views, the linear interpolation of each at every pixel's centre; zero beyond the detector."""
     height, width = radon.size
-    bins = y.shape[-1]
+    last = y.shape[-1] + 1
     down = ((height - 1) / 2 - torch.arange(height, dtype=torch.float64)) * radon.pixel
     right = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) * radon.pixel
-    padded = torch.nn.functional.pad(y, (1, 1)).flatten(0, 1)
-    result = y.new_zeros(len(padded), height * width)
-    for view, angle in enumerate(radon.theta):
+    # (view, bin, item): the items of a bin lie side by side; a zero on either end of the detector.
+    views = torch.nn.functional.pad(y, (1, 1)).flatten(0, 1).permute(1, 2, 0).contiguous()
+    result = y.new_zeros(height * width, views.shape[-1])
+    for view, angle in zip(views, radon.theta, strict=True):
         t = right * angle.cos() + down[:, None] * angle.sin()
-        # Index into the padded view; beyond its zeros there are only zeros.
-        position = (t.flatten() / radon.spacing + (bins - 1) / 2 + 1).clamp(0, bins + 1)
-        lower = position.floor().clamp(max=bins)
-        fraction = (position - lower).to(y)
-        lower = lower.long().to(y.device)
-        values = padded[:, view]
-        result = result + torch.lerp(values[:, lower], values[:, lower + 1], fraction)
-    return result.reshape(*y.shape[:2], height, width)
+        position = (t.flatten() / radon.spacing + last / 2).clamp(0, last)
+        lower = position.int().clamp(max=last - 1)
+        fraction = (position - lower)[:, None].to(y)
+        lower = lower.to(y.device)
+        result += torch.lerp(view.index_select(0, lower), view.index_select(0, lower + 1), fraction)
+    return result.T.reshape(*y.shape[:2], height, width)
