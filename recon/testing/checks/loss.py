@@ -34,7 +34,7 @@ def use(case: Case) -> None:
 def scalar(case: Case) -> None:
     """The loss is one finite real number, not below zero."""
     for dtype in case.dtypes:
-        value = _value(case.build_module(dtype), _arguments(case, dtype))
+        value = _value(case.build_module(dtype), _arguments(case, dtype)).detach()
         expect(value.ndim == 0, f"the loss has shape {tuple(value.shape)}; it is the mean over the batch")
         expect(not value.is_complex(), "the loss is complex")
         expect(bool(torch.isfinite(value)), f"the loss is {float(value)}")
@@ -81,7 +81,8 @@ def identity(case: Case) -> None:
     (gradient,) = torch.autograd.grad(value, x)
     expect(bool(torch.isfinite(gradient).all()), "the gradient at prediction = target is not finite (a bare sqrt?)")
     far = _value(loss, arguments)
-    expect(float(value) < float(far), f"{float(value):.4g} at the target, {float(far):.4g} away from it")
+    near = float(value.detach())
+    expect(near < float(far), f"{near:.4g} at the target, {float(far):.4g} away from it")
 
 
 def decreases(case: Case) -> None:
@@ -167,13 +168,13 @@ def _prediction(arguments: dict[str, Any]) -> str | None:
 
 
 def _supervised(arguments: dict[str, Any]) -> tuple[str, str]:
-    if {"prediction", "target"} <= set(arguments):
-        return "prediction", "target"
-    if len(arguments) == 2 and _prediction(arguments) == next(iter(arguments)):
-        prediction, target = arguments
-        if arguments[prediction].shape == getattr(arguments[target], "shape", None):
-            return prediction, target
-    raise Skip("the loss asks for no target")
+    names = ("prediction", "target") if {"prediction", "target"} <= set(arguments) else tuple(arguments)
+    if len(names) != 2 or _prediction(arguments) != names[0]:
+        raise Skip("the loss asks for no target")
+    prediction, target = (arguments[name] for name in names)
+    if prediction.shape != getattr(target, "shape", None) or prediction.dtype != target.dtype:
+        raise Skip("the target is no image of the prediction's kind, such as labels")
+    return names[0], names[1]
 
 
 LOSS = (scalar, inputs_known, gradcheck, identity, decreases, batch_permutation, deterministic)
