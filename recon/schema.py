@@ -129,6 +129,8 @@ class _JsonSchema(GenerateJsonSchema):
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
         cls = schema.get("cls")
+        if schema["type"] == "callable":
+            return {"title": "callable"}
         if cls is None:
             return super().handle_invalid_for_json_schema(schema, error_info)
         return {"type": "object", "title": f"{cls.__module__}.{cls.__qualname__}"}
