@@ -7,6 +7,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "ComponentError",
+    "ExperimentError",
     "FileFormatError",
     "MissingDependencyError",
     "NonFiniteError",
@@ -68,6 +69,10 @@ class ParameterError(ReconError):
     def __reduce__(self) -> tuple[type[ParameterError], tuple[str, tuple[tuple[tuple[str | int, ...], str], ...]]]:
         """Pickle by the two arguments, so that the error crosses process borders."""
         return type(self), (self.subject, self.problems)
+
+
+class ExperimentError(ReconError):
+    """An experiment file that cannot be run; the text names file, line and field of each problem."""
 
 
 class RunError(ReconError):

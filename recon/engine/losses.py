@@ -87,7 +87,7 @@ class Losses:
                     f"loss {term.name!r} compares with a ground truth, and regime 'measurements' has none; use a loss "
                     "of the measurement, or regime: pairs or operator"
                 )
-            if "operator" in asked and regime.operator is None:
+            if "operator" in asked and not regime.has_operator:
                 raise UsageError(f"loss {term.name!r} needs the forward operator; set forward")
             self.needs_prediction |= "prediction" in asked
             self.needs_generator |= "generator" in asked

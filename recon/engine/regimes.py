@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -10,14 +11,18 @@ import torch
 from torch import Tensor
 
 from recon.engine.keys import Keys, Purpose
+from recon.engine.sampling import to_float
 from recon.errors import UsageError
 from recon.interfaces import Dataset
 from recon.operators.base import LinearOperator, Operator
 from recon.operators.composition import Composition
 
-__all__ = ["REGIMES", "Regime", "RegimeName", "Sample", "Simulated"]
+__all__ = ["REGIMES", "OperatorMaker", "Regime", "RegimeName", "Sample", "Simulated"]
 
 RegimeName = Literal["pairs", "operator", "measurements"]
+OperatorMaker = Callable[[tuple[int, ...]], Operator]
+"""Makes the forward operator for images of a size (*space)."""
+
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 
 
@@ -39,41 +44,73 @@ class Regime:
         pairs: items hold X and Y; operator: items hold X, and Y = A(X) + e is simulated anew at every step;
         measurements: items hold Y, and no ground truth is used.
     operator
-        The forward operator with its noise; optional for pairs.
+        The forward operator with its noise, or a function that makes it for images of a given size, so that crops
+        and whole images can each have theirs. Optional for pairs.
     """
 
-    def __init__(self, name: RegimeName, operator: Operator | None) -> None:
+    def __init__(self, name: RegimeName, operator: Operator | OperatorMaker | None) -> None:
         if name not in REGIMES:
             raise UsageError(f"unknown regime {name!r}; one of {', '.join(REGIMES)}")
         if operator is None and name != "pairs":
             raise UsageError(f"regime {name!r} needs a forward operator; set forward, or use regime: pairs")
+        if operator is not None and not isinstance(operator, Operator) and name != "operator":
+            raise UsageError(f"regime {name!r} needs one operator for all measurements, not one for each image size")
         self.name = name
-        self.operator = operator
         self.keys = {"pairs": ("image", "measurement"), "operator": ("image",), "measurements": ("measurement",)}[name]
         self.has_target = name != "measurements"
-        self._noiseless = cast("LinearOperator", operator.noiseless) if operator is not None else None
-        self._family = operator is not None and _is_family(operator)
+        self.has_operator = operator is not None
+        self.device = torch.device("cpu")
+        self._operator = operator
+        self._known: dict[torch.Size, _Forward] = {}
+
+    def to(self, device: torch.device) -> None:
+        """Have operators work on `device`; the caller's own stays where it is."""
+        self.device = device
+        self._known.clear()
 
     def __call__(self, batch: Mapping[str, Tensor], keys: Keys, purpose: Purpose, step: int, micro: int) -> Sample:
         """Make the sample of a micro-batch; masks and noise are keyed by (purpose, step, micro)."""
-        if self.name != "operator":
-            target = batch["image"] if self.has_target else None
-            return Sample(batch["measurement"], target, self._noiseless)
-        return self.simulate(batch["image"], keys, purpose, step, micro)
+        if self.name == "operator":
+            return self.simulate(batch["image"], keys, purpose, step, micro)
+        target = batch["image"] if self.has_target else None
+        operator = self._forward(batch["measurement"].shape[2:]).noiseless if self.has_operator else None
+        return Sample(batch["measurement"], target, operator)
 
     def simulate(self, image: Tensor, keys: Keys, purpose: Purpose, step: int, micro: int) -> Sample:
         """Measure an image: y = A(x) + e."""
-        operator, noiseless = self.operator, self._noiseless
-        if operator is None:
-            raise UsageError("there is no forward operator to simulate measurements with; set forward")
-        if self._family or operator.stochastic:
+        forward = self._forward(image.shape[2:])
+        operator, noiseless = forward.operator, forward.noiseless
+        if forward.family or operator.stochastic:
             generator = keys.generator(purpose, step, micro)
-            if self._family:
+            if forward.family:
                 operator = operator.sample(generator)
                 noiseless = cast("LinearOperator", operator.noiseless)
             if operator.stochastic:
                 return Sample(operator(image, generator=generator), image, noiseless)
         return Sample(operator(image), image, noiseless)
+
+    def _forward(self, size: torch.Size) -> _Forward:
+        known = self._known.get(size)
+        if known is None:
+            if self._operator is None:
+                raise UsageError("there is no forward operator to simulate measurements with; set forward")
+            operator = self._operator
+            if isinstance(operator, Operator):
+                operator = copy.deepcopy(operator).to(self.device) if self.device.type != "cpu" else operator
+            else:
+                operator = operator(tuple(size)).to(self.device)
+            noiseless = cast("LinearOperator", operator.noiseless)
+            known = self._known[size] = _Forward(operator, noiseless, _is_family(operator))
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """An operator on the device, without its noise, and whether it is a random family."""
+
+    operator: Operator
+    noiseless: LinearOperator
+    family: bool
 
 
 class Simulated:
@@ -89,7 +126,7 @@ class Simulated:
         Seed of the noise.
     """
 
-    def __init__(self, dataset: Dataset, operator: Operator, seed: int) -> None:
+    def __init__(self, dataset: Dataset, operator: Operator | OperatorMaker, seed: int) -> None:
         self.dataset = dataset
         self.operator = operator
         self.seed = seed
@@ -100,16 +137,15 @@ class Simulated:
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor]:
         """Return item `index` with its measurement."""
-        from recon.engine.sampling import to_float
-
         item = dict(self.dataset[index])
         image = to_float(item["image"])[None]
+        operator = self.operator if isinstance(self.operator, Operator) else self.operator(tuple(image.shape[2:]))
         with torch.no_grad():
-            if self.operator.stochastic:
+            if operator.stochastic:
                 generator = Keys(self.seed, torch.device("cpu")).generator(Purpose.ITEM, index)
-                measurement = self.operator(image, generator=generator)
+                measurement = operator(image, generator=generator)
             else:
-                measurement = self.operator(image)
+                measurement = operator(image)
         return item | {"measurement": measurement[0]}
 
 

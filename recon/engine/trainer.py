@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from recon.engine.network import AUTOCAST, Network
 from recon.engine.optim import learning_rate, make_optimizer
 from recon.engine.plans import SamplingPlan, TrainingPlan
 from recon.engine.progress import Progress
-from recon.engine.regimes import Regime, RegimeName
+from recon.engine.regimes import OperatorMaker, Regime, RegimeName
 from recon.engine.run_folder import RunFolder
 from recon.engine.signals import StopSignals
 from recon.engine.state import restore, save_best, save_checkpoint
@@ -76,7 +75,7 @@ class Trainer:
     regime
         pairs (X and Y), operator (X and A), measurements (Y and A).
     operator
-        Forward operator with its noise.
+        Forward operator with its noise, or a function that makes it for images of a given size.
     validation_data
         Data set to validate on; without one only the last weights are kept.
     metrics
@@ -99,7 +98,7 @@ class Trainer:
         loss: nn.Module | LossTerm | Sequence[nn.Module | LossTerm],
         plan: TrainingPlan | Mapping[str, Any],
         regime: RegimeName = "operator",
-        operator: Operator | None = None,
+        operator: Operator | OperatorMaker | None = None,
         validation_data: Dataset | None = None,
         metrics: Mapping[str, Metric] | Sequence[Metric] = (),
         sampling: SamplingPlan | None = None,
@@ -161,8 +160,7 @@ class Trainer:
         self.model.to(device)
         if getattr(self.model, "channels_last", False):
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.regime.operator is not None and device.type != "cpu":
-            self.regime = Regime(self.regime.name, copy.deepcopy(self.regime.operator).to(device))
+        self.regime.to(device)
         for term in self.losses.terms:
             term.loss.to(device)
         for metric in self.metrics.values():
