@@ -1,0 +1,69 @@
+"""fastMRI's metrics of a volume."""
+
+from __future__ import annotations
+
+from recon_plugins.metrics.nmse import NMSE
+from recon_plugins.metrics.psnr import PSNR
+from recon_plugins.metrics.ssim import SSIM
+
+__all__ = ["FastMRINMSE", "FastMRIPSNR", "FastMRISSIM"]
+
+# Each is the general metric with a volume's slices as channels. The evaluation of fastMRI crops both volumes to their
+# centre (W, W) before, W being the target's width; that is left to who loads them.
+
+
+class FastMRIPSNR(PSNR):
+    """fastMRI's PSNR: over the whole volume, whose maximum is the peak.
+
+    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one.
+
+    References
+    ----------
+    Zbontar et al., 2018, arXiv:1811.08839
+    """
+
+    def __init__(self) -> None:
+        super().__init__(data_range="target_max")
+
+    @property
+    def convention(self) -> str:
+        """What the number means, in one line."""
+        return "fastMRI PSNR in dB per volume, data range the target volume's maximum, magnitude, not rounded"
+
+
+class FastMRISSIM(SSIM):
+    """fastMRI's SSIM: of each slice with the volume's maximum as range, averaged over the slices.
+
+    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one.
+
+    References
+    ----------
+    Zbontar et al., 2018, arXiv:1811.08839
+    """
+
+    def __init__(self) -> None:
+        super().__init__(variant="uniform7", data_range="target_max")
+
+    @property
+    def convention(self) -> str:
+        """What the number means, in one line."""
+        return (
+            "fastMRI SSIM per volume: mean over slices, uniform window 7, sample covariance, data range the target "
+            "volume's maximum, magnitude, not rounded"
+        )
+
+
+class FastMRINMSE(NMSE):
+    """fastMRI's NMSE: squared error over squared norm of the whole volume.
+
+    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one.
+
+    References
+    ----------
+    Zbontar et al., 2018, arXiv:1811.08839
+    """
+
+    @property
+    def convention(self) -> str:
+        """What the number means, in one line."""
+        return "fastMRI NMSE per volume, |x - t|^2 / |t|^2, magnitude"
