@@ -1,0 +1,35 @@
+"""fastMRI's HDF5 files: k-space of knees and brains."""
+
+from collections.abc import Iterator
+
+from recon import Component, hookimpl
+from recon.plugin import lazy
+
+__getattr__ = lazy(
+    __name__,
+    {"FastMRI": ".dataset", "FastMRIReader": ".reader", "write_fastmri": ".synthetic", "write_synthetic": ".synthetic"},
+)
+
+
+@hookimpl
+def recon_components() -> Iterator[Component]:
+    """Offer the dataset and the reader."""
+    yield Component(
+        kind="dataset",
+        name="fastmri",
+        target="recon_datasets.fastmri.dataset:FastMRI",
+        summary="Slices of fastMRI files: k-space and reference reconstruction",
+        examples="recon_datasets.fastmri.examples:dataset",
+        tags=("mri", "hdf5"),
+        references=("10.1148/ryai.2020190007",),
+    )
+    yield Component(
+        kind="reader",
+        name="fastmri",
+        target="recon_datasets.fastmri.reader:FastMRIReader",
+        summary="fastMRI volume: k-space, mask and reference reconstruction",
+        examples="recon_datasets.fastmri.examples:reader",
+        suffixes=(".h5",),
+        magic=((0, b"\x89HDF\r\n\x1a\n"),),
+        references=("10.1148/ryai.2020190007",),
+    )

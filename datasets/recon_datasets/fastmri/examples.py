@@ -1,0 +1,53 @@
+"""Small cases for the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon.testing import Example
+from recon_datasets.fastmri.synthetic import write_synthetic
+
+__all__ = ["dataset", "reader"]
+
+
+def dataset() -> list[Example]:
+    """Return multi-coil, single-coil and undersampled sets."""
+    return [
+        Example(prepare=_multicoil, name="multi-coil"),
+        Example(params={"challenge": "singlecoil", "scale": 1e4}, prepare=_singlecoil, name="single-coil"),
+        Example(prepare=_test_set, name="test set"),
+    ]
+
+
+def reader() -> list[Example]:
+    """Return multi-coil, single-coil and undersampled files."""
+    cases = {"multi-coil": _multicoil, "single-coil": _singlecoil, "test set": _test_set}
+    return [Example(prepare=_file_of(prepare), name=name) for name, prepare in cases.items()]
+
+
+def _file_of(prepare: Any) -> Any:
+    def path(folder: Path) -> Mapping[str, Any]:
+        prepare(folder)
+        return {"path": folder / "file1.h5"}
+
+    return path
+
+
+def _multicoil(folder: Path) -> Mapping[str, Any]:
+    write_synthetic(folder / "file1.h5", slices=2)
+    write_synthetic(folder / "file2.h5", slices=1, coils=4, shape=(30, 25), seed=1)
+    return {"root": folder}
+
+
+def _singlecoil(folder: Path) -> Mapping[str, Any]:
+    write_synthetic(folder / "file1.h5", slices=3, coils=None)
+    return {"root": folder}
+
+
+def _test_set(folder: Path) -> Mapping[str, Any]:
+    write_synthetic(folder / "file1.h5", mask=torch.arange(24) % 3 == 0, reference=False)
+    return {"root": folder}

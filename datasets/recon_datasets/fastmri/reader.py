@@ -1,0 +1,78 @@
+"""fastMRI files as measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recon.io import Image, Measurement
+from recon.io.hdf5 import attribute_text, dataset, open_hdf5
+from recon_datasets.fastmri.header import header_metadata
+from recon_datasets.fastmri.volume import open_volume
+
+__all__ = ["FastMRIReader"]
+
+
+class FastMRIReader:
+    """Reads a fastMRI volume.
+
+    The data are (slice, coil, H, W) with one coil for single-coil files. The operator is ``fourier`` with the file's
+    mask, which acts on each coil by itself: the files bring no coil sensitivities. The reference is the file's reconstruction
+    (``esc`` of single-coil, ``rss`` of multi-coil files). The files say how large voxels are, but not where: no affine.
+    """
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the file has a dataset ``kspace`` at its root."""
+        with open_hdf5(path) as file:
+            return "kspace" in file
+
+    def read(self, path: Path) -> Measurement:
+        """Read a volume.
+
+        Raises
+        ------
+        FileFormatError
+            If it is damaged, or another kind of HDF5 file.
+        """
+        with open_hdf5(path) as file:
+            volume = open_volume(file, path)
+            header = header_metadata(file, path)
+            metadata: dict[str, Any] = {"modality": "MR", "coils": volume.coils, **header}
+            acquisition = attribute_text(file, "acquisition")
+            if acquisition is not None:
+                metadata["acquisition"] = acquisition
+            if volume.maximum is not None:
+                metadata["maximum"] = volume.maximum
+            for name in ("acceleration", "num_low_frequency"):
+                if name in file.attrs:
+                    metadata[name] = np.asarray(file.attrs[name]).item()
+            size = _voxel_size(header, "recon")
+            reference = None
+            if volume.target is not None:
+                values = torch.from_numpy(np.asarray(volume.target[()], dtype=np.float32))
+                reference = Image(data=values, voxel_size=size, metadata=metadata)
+            data = torch.from_numpy(np.stack([volume.slice(number) for number in range(len(volume.kspace))]))
+            notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
+        return Measurement(
+            data=data,
+            operator_config={"use": "fourier"}
+            | ({} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}),
+            reference=reference,
+            voxel_size=_voxel_size(header, "encoded"),
+            dims=("z", "y", "x"),
+            metadata=metadata,
+            notes=notes,
+        )
+
+
+def _voxel_size(header: dict[str, Any], space: str) -> tuple[float, float, float] | None:
+    """Return (x, y, z) of the image as stored: its rows are the readout (the header's x), its columns the phase (y)."""
+    try:
+        matrix, field = header[f"{space}_matrix"], header[f"{space}_fov_mm"]
+        readout, phase, across = (f / m for f, m in zip(field, matrix, strict=True))
+    except (KeyError, ZeroDivisionError):
+        return None
+    return (phase, readout, across) if min(phase, readout, across) > 0 else None

@@ -1,0 +1,99 @@
+"""Writing NIfTI images."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+import recon
+from recon.errors import UsageError
+from recon.io import Image, Measurement
+
+__all__ = ["NiftiWriter"]
+
+_CODES = {"scanner": 1, "aligned": 2, "talairach": 3, "mni": 4}
+_NIFTI1_LIMIT = 32767
+
+
+class NiftiWriter:
+    """Writes ``.nii`` or ``.nii.gz`` with nibabel; nothing of the source but voxels and geometry goes into the file.
+
+    Data (channel, t, z, y, x), of which all but (y, x) may be missing, become the file's (x, y, z, t, v). One axis of
+    another name takes the place of t. The affine goes into the sform, and into the qform if it has no shear; NIfTI-1
+    keeps float32 of it. An image without an affine gets form codes 0, and its voxel size if it has one. Images of over
+    32767 voxels along an axis become NIfTI-2.
+    """
+
+    def write(self, image: Image | Measurement, path: Path) -> None:
+        """Write an image.
+
+        Raises
+        ------
+        UsageError
+            For a measurement, too many axes, or integers that need more than 32 bits.
+        """
+        if not isinstance(image, Image):
+            raise UsageError("a NIfTI file holds an image, not a measurement: reconstruct it first, or write .h5")
+        values = _voxels(image)
+        kind = nib.Nifti2Image if max(values.shape) > _NIFTI1_LIMIT else nib.Nifti1Image
+        file = kind(values, image.affine)
+        header = file.header
+        if image.affine is not None:
+            code = _CODES.get(str(image.metadata.get("coordinate_space")), 1)
+            axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
+            orthogonal = np.allclose(axes.T @ axes, np.eye(3), atol=1e-5)
+            file.set_qform(image.affine, code if orthogonal else 0, strip_shears=True)
+            file.set_sform(image.affine, code)
+        else:
+            sizes = image.voxel_size or (1.0,) * len(image.space)
+            header.set_zooms((*sizes, *[1.0] * (values.ndim - len(sizes))))
+            file.set_qform(None, 0)
+            file.set_sform(None, 0)
+        header.set_xyzt_units("mm", "sec")
+        header["descrip"] = f"recon {recon.__version__}".encode()
+        _save(file, path)
+
+
+def _voxels(image: Image) -> np.ndarray:
+    """Return (x, y[, z[, t[, v]]]) in a type that NIfTI readers understand."""
+    spatial = 3 if "z" in image.dims else 2
+    outer = [name for name in image.dims[:-spatial] if name != "channel"]
+    if len(outer) > 1:
+        raise UsageError(
+            f"a NIfTI file holds channel, one more axis, and space; these are {image.dims}: write parts of it"
+        )
+    data = image.data.detach().resolve_conj().resolve_neg().cpu()
+    if data.dtype == torch.bool:
+        data = data.to(torch.uint8)
+    elif data.dtype in (torch.float16, torch.bfloat16):
+        data = data.float()
+    elif data.dtype == torch.int64:
+        if data.numel() and (data.max() >= 2**31 or data.min() < -(2**31)):
+            raise UsageError("integers of more than 32 bits: few readers take them; convert to a floating type")
+        data = data.int()
+    if "channel" in image.dims:
+        data = data.movedim(image.dims.index("channel"), 0)
+        shape = (data.shape[0], *(data.shape[1 : 1 + len(outer)] or (1,)), *[1] * (3 - spatial), *image.space)
+    elif outer:
+        shape = (data.shape[0], *[1] * (3 - spatial), *image.space)
+    else:
+        shape = image.space
+    return data.reshape(shape).numpy().T
+
+
+def _save(file: Any, path: Path) -> None:
+    if path.name.endswith(".gz"):
+        # No time stamp and no name in the gzip header: equal images give equal files.
+        with (
+            path.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=6) as stream,
+        ):
+            file.to_stream(stream)
+    else:
+        with path.open("wb") as stream:
+            file.to_stream(stream)
