@@ -143,7 +143,9 @@ class Registry:
         name = path.stem
         if not path.is_file() or path.suffix != ".py":
             raise ComponentError(f"plugin file {path} is not an existing .py file")
-        if name in sys.modules or importlib.util.find_spec(name) is not None:
+        known = None if name in sys.modules else importlib.util.find_spec(name)
+        itself = known is not None and known.origin is not None and path.samefile(known.origin)
+        if name in sys.modules or (known is not None and not itself):
             raise ComponentError(f"plugin file {path}: a module {name!r} exists already, rename the file")
 
         def load() -> ModuleType:
@@ -213,7 +215,7 @@ class Registry:
             text += f"; did you mean {owners[0]!r}?"
         else:
             other = [k for (k, _), e in self._entries.items() if e.name == name]
-            text += f"; it is a {other[0]}, not a {kind}" if other else suggest(name, names)
+            text += f"; it is registered as {other[0]}, not as {kind}" if other else suggest(name, names)
         if len(names) <= 40:
             text += f"; known: {', '.join(sorted(names)) or 'none'}"
         failed = [f"{p.name} ({p.state}: {p.reason})" for p in self.plugins if p.state in ("broken", "incompatible")]

@@ -21,7 +21,10 @@ def elsewhere(function: Callable[..., Any], *values: Any) -> Any:
 
 def _call(path: list[str], data: bytes) -> bytes:
     # Unpickled here and not by the pool: a failure is then an error of this call, not the end of the process.
+    import torch
+
     sys.path[:] = path
+    torch.set_default_dtype(torch.float32)  # the component before this one may have changed it
     function, values = pickle.loads(data)  # noqa: S301 - written by `elsewhere`
     return pickle.dumps(function(*values))
 
