@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if debug:
             raise
-        _complain("interrupted")
+        _complain(str(error) or "interrupted")
         return 130
     except BrokenPipeError:
         sys.stderr.close()

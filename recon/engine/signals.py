@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType
 from typing import Any, Self
 
 __all__ = ["StopSignals"]
+
+_log = logging.getLogger(__name__)
 
 
 class StopSignals:
@@ -33,6 +36,7 @@ class StopSignals:
         """Leave as the signal asks: KeyboardInterrupt (exit code 130) or SystemExit with 143."""
         if number == signal.SIGINT:
             raise KeyboardInterrupt(text)
+        _log.warning(text)
         raise SystemExit(128 + number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

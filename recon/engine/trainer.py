@@ -147,6 +147,7 @@ class Trainer:
                 self._train()
             finally:
                 self.log.close()
+                self._report()
         return Result(self.step, self.best, self.records)
 
     def _prepare(self, resume: bool) -> None:
@@ -371,6 +372,12 @@ class Trainer:
         record["seconds"] = round(self.seconds, 3)
         self.progress.note(f"loss {weighted:.4g}")
         self._record(record)
+
+    def _report(self) -> None:
+        if self.run is not None and self.world.main and self.records:
+            from recon.engine.report import write_report
+
+            write_report(self.run.path)
 
     def _record(self, record: dict[str, Any]) -> None:
         self.log.add(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ __all__ = ["Picture", "Scores", "Validator", "metric_names"]
 PICTURES = 3
 _CACHE_BYTES = 512 * 2**20
 
-Reconstruct = Callable[[Tensor, LinearOperator | None], Tensor]
+Reconstruct = Callable[[Tensor, Any], Tensor]
+"""A network or a method: called with measurement and operator."""
 
 
 @dataclass(frozen=True, slots=True)

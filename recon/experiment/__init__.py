@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recon.experiment.experiment import Experiment
+    from recon.experiment.forward import ForwardModel
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "ForwardModel"]
+
+_LAZY = {"Experiment": "experiment", "ForwardModel": "forward"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Experiment` on first use: listing the shipped files needs no torch."""
-    if name != "Experiment":
+    """Import on first use: plans and files can be looked at without torch."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'recon.experiment' has no attribute {name!r}")
-    from recon.experiment.experiment import Experiment
-
-    return Experiment
+    return getattr(import_module(f"recon.experiment.{_LAZY[name]}"), name)

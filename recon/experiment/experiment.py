@@ -20,15 +20,15 @@ from recon.engine.losses import LossTerm
 from recon.engine.plans import SamplingPlan
 from recon.engine.regimes import OperatorMaker, Simulated
 from recon.engine.run_folder import RunFolder
-from recon.errors import ExperimentError, FileFormatError, ParameterError, ReconError, UsageError
+from recon.errors import ExperimentError, FileFormatError, ParameterError, ReconError
+from recon.experiment.forward import ForwardModel
 from recon.experiment.resolve import resolve
 from recon.experiment.source import Path as FieldPath
 from recon.experiment.source import Source, dump
 from recon.experiment.spec import ExperimentSpec, problems
 from recon.interfaces import Dataset, Metric
-from recon.operators import Operator, compose
+from recon.operators import Operator
 from recon.registry import registry, suggest
-from recon.schema import constructor_parameters
 from recon.spec import Kind
 
 if TYPE_CHECKING:
@@ -126,25 +126,27 @@ class Experiment:
             torch.manual_seed(self.spec.seed)
             return build("model", self.resolved["model"])
 
+    @cached_property
+    def forward(self) -> ForwardModel:
+        """The forward model, not yet built."""
+        return ForwardModel(self.resolved["forward"], place=lambda index: self._at("forward", index))
+
     def build_operator(self, size: tuple[int, ...] | None = None) -> Operator | None:
         """Build the forward model, for images of `size` (*space) where its operators need one; None without any."""
-        operators: list[Operator] = []
-        for index, config in enumerate(self.resolved["forward"]):
-            with self._at("forward", index):
-                if self._wants_size(config):
-                    if size is None:
-                        raise UsageError("needs the size of the images; give it as size: [height, width]")
-                    config = {**config, "size": list(size)}
-                operators.append(build("operator", config))
-            size = _space_after(operators[-1], size)
-        with self._at("forward"):
-            return compose(*reversed(operators)) if operators else None
+        return self.forward.build(size) if self.forward.configs else None
 
     def operator_or_maker(self) -> Operator | OperatorMaker | None:
         """Return the forward model, or a function of the image size where its operators need one."""
-        if any(self._wants_size(config) for config in self.resolved["forward"]):
-            return cast("OperatorMaker", self.build_operator)
-        return self.build_operator()
+        return self.forward.build if self.forward.sized else self.build_operator()
+
+    def operator_for(self, dataset: Dataset) -> Operator | OperatorMaker | None:
+        """Return the forward model for a data set: as `operator_or_maker`, but one operator where items hold Y."""
+        operator = self.operator_or_maker()
+        if self.spec.regime != "operator" and operator is not None and not isinstance(operator, Operator):
+            # Measurements do not tell the size of their images; the items may.
+            item = dataset[0]
+            return self.build_operator(tuple(item["image"].shape[1:]) if "image" in item else None)
+        return operator
 
     def build_dataset(self, part: str = "train") -> Dataset | None:
         """Build the data set of ``train`` or ``validation``; None if there is none."""
@@ -202,18 +204,13 @@ class Experiment:
         train = self.build_dataset("train")
         if train is None:
             raise self._error([(("data", "train"), "missing")])
-        operator = self.operator_or_maker()
-        if self.spec.regime != "operator" and operator is not None and not isinstance(operator, Operator):
-            # Measurements do not tell the size of their images; the items may.
-            item = train[0]
-            operator = self.build_operator(tuple(item["image"].shape[1:]) if "image" in item else None)
         return Trainer(
             model=self.build_model(),
             train_data=train,
             loss=self.build_losses(),
             plan=self.spec.training,
             regime=self.spec.regime,
-            operator=operator,
+            operator=self.operator_for(train),
             validation_data=self.build_dataset("validation"),
             metrics=self.build_metrics(),
             sampling=self.sampling,
@@ -263,12 +260,6 @@ class Experiment:
         full["distributions"] = _distributions(full)
         return cast("dict[str, Any]", full)
 
-    def _wants_size(self, config: Mapping[str, Any]) -> bool:
-        if "size" in config:
-            return False
-        parameter = constructor_parameters(registry().find("operator", config["use"]).load()).get("size")
-        return parameter is not None and parameter.default is parameter.empty
-
     def _error(self, found: Sequence[tuple[FieldPath, str]]) -> ExperimentError:
         source = self.source
         return ExperimentError("; ".join(source.problem(source.raw_path(path), message) for path, message in found))
@@ -300,16 +291,6 @@ class _Modcrop:
         image = item["image"]
         item["image"] = image[(slice(None), *(slice(n - n % self.multiple) for n in image.shape[1:]))]
         return item
-
-
-def _space_after(operator: Operator, size: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return the size that an operator leaves, for the next one."""
-    if operator.output_shape is None:
-        return size
-    space = operator.output_shape[1:]
-    if size is not None and len(space) == len(size):
-        return tuple(old if new is None else new for old, new in zip(size, space, strict=True))
-    return None if any(n is None for n in space) else cast("tuple[int, ...]", space)
 
 
 def _distributions(full: Mapping[str, Any]) -> dict[str, str]:
