@@ -20,8 +20,9 @@ class FastMRIReader:
     """Reads a fastMRI volume.
 
     The data are (slice, coil, H, W) with one coil for single-coil files. The operator is ``fourier`` with the file's
-    mask, which acts on each coil by itself: the files bring no coil sensitivities. The reference is the file's reconstruction
-    (``esc`` of single-coil, ``rss`` of multi-coil files). The files say how large voxels are, but not where: no affine.
+    mask, which acts on each coil by itself: the files bring no coil sensitivities. The reference is the file's
+    reconstruction (``esc`` of single-coil, ``rss`` of multi-coil files). The files say how large voxels are, but not
+    where: no affine.
     """
 
     def accepts(self, path: Path) -> bool:
@@ -56,10 +57,10 @@ class FastMRIReader:
                 reference = Image(data=values, voxel_size=size, metadata=metadata)
             data = torch.from_numpy(np.stack([volume.slice(number) for number in range(len(volume.kspace))]))
             notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
+        mask = {} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}
         return Measurement(
             data=data,
-            operator_config={"use": "fourier"}
-            | ({} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}),
+            operator_config={"use": "fourier", **mask},
             reference=reference,
             voxel_size=_voxel_size(header, "encoded"),
             dims=("z", "y", "x"),

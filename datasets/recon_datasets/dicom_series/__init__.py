@@ -1,0 +1,34 @@
+"""DICOM series of CT and MR slices."""
+
+from collections.abc import Iterator
+
+from recon import Component, hookimpl
+from recon.plugin import lazy
+
+__getattr__ = lazy(
+    __name__,
+    {"DicomError": ".errors", "DicomReader": ".reader", "DicomSeries": ".dataset", "write_slices": ".synthetic"},
+)
+
+
+@hookimpl
+def recon_components() -> Iterator[Component]:
+    """Offer the dataset and the reader."""
+    yield Component(
+        kind="dataset",
+        name="dicom_series",
+        target="recon_datasets.dicom_series.dataset:DicomSeries",
+        summary="Slices or volumes of the CT and MR series below a folder",
+        examples="recon_datasets.dicom_series.examples:dataset",
+        tags=("ct", "mri", "clinical"),
+    )
+    yield Component(
+        kind="reader",
+        name="dicom_series",
+        target="recon_datasets.dicom_series.reader:DicomReader",
+        summary="Folder of one CT or MR series, or one slice: HU and patient geometry, or a coded refusal",
+        examples="recon_datasets.dicom_series.examples:reader",
+        suffixes=("/", ".dcm"),
+        magic=((128, b"DICM"),),
+        references=("https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html",),
+    )
