@@ -44,17 +44,12 @@ def make_optimizer(plan: OptimizerPlan, parameters: Iterable[nn.Parameter]) -> t
     wrong = [
         ((name,), f"{plan.name} has no {name}; it takes: lr, weight_decay, {', '.join(_TAKES[plan.name])}")
         for name in ("betas", "momentum", "eps")
-        if name in plan.model_fields_set and name not in _TAKES[plan.name]
+        if getattr(plan, name) is not None and name not in _TAKES[plan.name]
     ]
     if wrong:
         raise ParameterError("training.optimizer", wrong)
     options: dict[str, Any] = {"lr": plan.lr, "weight_decay": plan.weight_decay}
-    if "eps" in _TAKES[plan.name]:
-        options["eps"] = plan.eps
-    if plan.betas is not None:
-        options["betas"] = plan.betas
-    if plan.momentum is not None:
-        options["momentum"] = plan.momentum
+    options |= {name: value for name in _TAKES[plan.name] if (value := getattr(plan, name)) is not None}
     plain = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in trained)
     if plan.name != "rmsprop" and plain:
         options["fused"] = True

@@ -27,7 +27,8 @@ class OptimizerPlan(Plan):
     """Moments of adam and adamw; (0.9, 0.999) by default."""
     momentum: Annotated[float, Ge(0), Lt(1)] | None = None
     """Momentum of sgd and rmsprop; 0 by default."""
-    eps: Annotated[float, Gt(0)] = 1e-8
+    eps: Annotated[float, Gt(0)] | None = None
+    """Added to the root of the second moment; 1e-8 by default."""
 
 
 class SchedulePlan(Plan):
