@@ -110,6 +110,8 @@ def merge_batch_norm(model: DnCNN) -> DnCNN:
     if not model.batch_norm:
         raise UsageError("this DnCNN has no batch normalisation to merge")
     merged = DnCNN(channels=model.channels, layers=model.layers, features=model.features, batch_norm=False)
+    like = model.body[0].conv.weight
+    merged.to(like.device, like.dtype)
     for source, target in zip(model.body, merged.body, strict=True):
         weight = source.conv.weight.double()
         bias = weight.new_zeros(len(weight)) if source.conv.bias is None else source.conv.bias.double()
@@ -120,5 +122,4 @@ def merge_batch_norm(model: DnCNN) -> DnCNN:
             bias = norm.bias.double() + (bias - norm.running_mean.double()) * scale
         target.conv.weight.copy_(weight)
         target.conv.bias.copy_(bias)
-    like = model.body[0].conv.weight
-    return merged.to(like.device, like.dtype).train(model.training)
+    return merged.train(model.training)
