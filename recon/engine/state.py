@@ -76,10 +76,14 @@ def restore(trainer: Trainer) -> None:
         )
     load_weights(trainer.model, folder / "model.safetensors")
     state = read_state(folder / "state.pt")
-    try:
-        trainer.optimizer.load_state_dict(state["optimizer"])
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(f"checkpoint {folder} was written with another optimiser: {error}") from None
+    if state["optimizer_name"] != trainer.plan.optimizer.name:
+        raise CheckpointError(
+            f"checkpoint {folder} was written with optimiser {state['optimizer_name']}, not "
+            f"{trainer.plan.optimizer.name}: keep training.optimizer.name, or start a new run folder"
+        )
+    # The state alone: settings such as the weight decay are those of the plan, which may have changed.
+    groups = trainer.optimizer.state_dict()["param_groups"]
+    trainer.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
     if trainer.scaler is not None and state["scaler"]:
         trainer.scaler.load_state_dict(state["scaler"])
     if trainer.ema is not None and (folder / "ema.safetensors").exists():
@@ -105,7 +109,8 @@ def _state(trainer: Trainer) -> bytes:
         "validated": trainer.validated,
         "seconds": trainer.seconds,
         "best": None if best is None else {"metric": best.metric, "value": best.value, "step": best.step},
-        "optimizer": trainer.optimizer.state_dict(),
+        "optimizer_name": trainer.plan.optimizer.name,
+        "optimizer": trainer.optimizer.state_dict()["state"],
         "scaler": trainer.scaler.state_dict() if trainer.scaler is not None else None,
         "ema_updates": trainer.ema.updates if trainer.ema is not None else 0,
         "window": trainer.window.rows.cpu(),

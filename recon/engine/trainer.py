@@ -341,7 +341,9 @@ class Trainer:
             return None
         world = self.world
         world.average_buffers(self.model)
-        self.model.eval()
+        modules = [self.model, *(term.loss for term in self.losses.terms)]
+        for module in modules:
+            module.eval()
         network = self._network(self.model)
         applied = self.ema.applied() if self.ema is not None else contextlib.nullcontext()
         alone = world.size == 1
@@ -356,7 +358,8 @@ class Trainer:
                     stopped=lambda: alone and bool(self.signals.received),
                 )
         finally:
-            self.model.train()
+            for module in modules:
+                module.train()
 
     def _log_losses(self, losses: Tensor) -> None:
         plan, step = self.plan, self.step
