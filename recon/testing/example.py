@@ -34,7 +34,8 @@ class Example:
         Config of the operator that a method, an operator model or a measurement loss works with.
     prepare
         For datasets, readers and writers: called with an empty folder, makes the files that the case needs there and
-        returns further constructor parameters (datasets) or ``{"path": file}`` (readers).
+        returns further constructor parameters (datasets), ``{"path": file}`` (readers) or ``{"image": image or
+        measurement}`` (writers of formats that cannot hold every image of `shape`).
     parameter_count
         Number of trainable parameters that a published network has.
     tolerance
