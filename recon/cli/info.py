@@ -1,0 +1,108 @@
+"""Say what a file holds: shape, type, unit, place in the patient, operator, technical facts.
+
+Nothing that may name a patient is printed.
+
+  recon info brain.nii.gz
+  recon info knee.h5 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from recon.io import Image, Measurement
+
+__all__ = ["add_arguments", "describe", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``recon info``."""
+    parser.add_argument("path", type=Path, help="file, or folder of a DICOM series")
+    parser.add_argument("--reader", help="reader to use, whatever the file looks like")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the file and print what it holds."""
+    from recon.io import read
+
+    facts = describe(read(arguments.path, reader=arguments.reader))
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        lines = value if isinstance(value, list) else [value]
+        for number, line in enumerate(lines):
+            print(f"{name if number == 0 else '':<{width}}  {_text(line)}")
+    return 0
+
+
+def describe(item: Image | Measurement) -> dict[str, Any]:
+    """Return plain facts about an image or a measurement, in the order in which they are printed."""
+    from recon.io import Image
+
+    facts: dict[str, Any] = {"kind": "image" if isinstance(item, Image) else "measurement"}
+    names = item.dims if isinstance(item, Image) else None
+    facts["shape"] = _shape(item.data, names)
+    facts["dtype"] = str(item.data.dtype)[6:]
+    facts["range"] = _range(item.data)
+    facts["unit"] = item.unit
+    if not isinstance(item, Image):
+        facts["operator"] = "unknown" if item.operator_config is None else _plain(item.operator_config)
+        reference = item.reference
+        facts["reference"] = "none" if reference is None else _shape(reference.data, reference.dims)
+    facts["voxel size"] = (
+        "unknown" if item.voxel_size is None else [f"{' x '.join(f'{v:.6g}' for v in item.voxel_size)} mm"]
+    )
+    if item.affine is None:
+        facts["affine"] = "unknown: the file does not say where in the patient this is"
+    else:
+        from nibabel.orientations import aff2axcodes
+
+        facts["orientation"] = "".join(aff2axcodes(item.affine)) + " (where x, y, z grow to)"  # type: ignore[no-untyped-call]
+        facts["affine"] = [[float(value) for value in row] for row in item.affine]
+    facts |= {name: list(value) if isinstance(value, tuple) else value for name, value in item.metadata.items()}
+    if item.notes:
+        facts["notes"] = list(item.notes)
+    return facts
+
+
+def _shape(data: Tensor, names: tuple[str, ...] | None) -> str:
+    sizes = map(str, data.shape)
+    return " x ".join(sizes) if names is None else ", ".join(f"{n} {s}" for n, s in zip(names, sizes, strict=True))
+
+
+def _range(data: Tensor) -> str:
+    values = data.abs() if data.is_complex() else data
+    values = values[values.isfinite()] if values.is_floating_point() else values
+    odd = data.numel() - values.numel()
+    text = "no finite value" if values.numel() == 0 else f"{values.min().item():.6g} to {values.max().item():.6g}"
+    return text + (" (magnitude)" if data.is_complex() else "") + (f", {odd} not finite" if odd else "")
+
+
+def _plain(config: Any) -> Any:
+    """Replace arrays by a few words about them."""
+    if isinstance(config, dict):
+        return {name: _plain(value) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        if len(config) > 16:
+            return f"list of {len(config)}"
+        return [_plain(value) for value in config]
+    if hasattr(config, "shape"):
+        return f"{str(config.dtype).removeprefix('torch.')} array {tuple(config.shape)}"
+    return config
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{v:>12.6g}" if isinstance(v, float) else str(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_text(part)}" for name, part in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
