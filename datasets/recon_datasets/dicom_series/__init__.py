@@ -28,7 +28,7 @@ def recon_components() -> Iterator[Component]:
         target="recon_datasets.dicom_series.reader:DicomReader",
         summary="Folder of one CT or MR series, or one slice: HU and patient geometry, or a coded refusal",
         examples="recon_datasets.dicom_series.examples:reader",
-        suffixes=("/", ".dcm"),
+        suffixes=(".dcm", "/"),
         magic=((128, b"DICM"),),
         references=("https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html",),
     )

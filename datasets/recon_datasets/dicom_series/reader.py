@@ -18,9 +18,9 @@ __all__ = ["DicomReader"]
 class DicomReader:
     """Reads a folder with one series of single-frame CT or MR slices, or one slice.
 
-    Slices are sorted along their normal, row x column; each slice's own slope and intercept are applied (HU for CT); the
-    affine comes from orientation, pixel spacing, and first and last position, turned from DICOM's LPS to RAS. What is
-    not certain to be right is refused with a code: several series, echoes or time points; missing, uneven or tilted
+    Slices are sorted along their normal, row x column; each slice's own slope and intercept are applied (HU for CT).
+    The affine comes from orientation, pixel spacing, and first and last position, turned from DICOM's LPS to RAS. What
+    is not certain to be right is refused with a code: several series, echoes or time points; missing, uneven or tilted
     slices; multi-frame and mosaic images; missing geometry.
     """
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image as Pillow
 
+from recon.io import Image
 from recon.testing import Example
 
 __all__ = ["dataset", "reader", "writer"]
@@ -31,8 +33,13 @@ def reader() -> list[Example]:
 
 
 def writer() -> list[Example]:
-    """Return both depths."""
-    return [Example(params={"bits": 8}, name="8 bits"), Example(params={"bits": 16}, name="16 bits")]
+    """Return both depths, and colour."""
+    gray = Image(data=torch.linspace(0, 1, 35).reshape(5, 7))
+    colour = Image(data=torch.arange(105, dtype=torch.uint8).reshape(3, 5, 7).float() / 255, dims=("channel", "y", "x"))
+    return [
+        Example(params={"bits": 16}, prepare=lambda _: {"image": gray}, name="16 bits"),
+        Example(params={"bits": 8}, prepare=lambda _: {"image": colour}, name="colour"),
+    ]
 
 
 def _folder(folder: Path) -> Mapping[str, Any]:
