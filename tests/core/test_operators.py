@@ -117,10 +117,12 @@ class Noise(Operator):
 
 
 MATRIX_A, MATRIX_B, MATRIX_C = randn(4, 3), randn(5, 4, seed=1), randn(4, 3, seed=2, dtype=torch.complex128)
+MATRIX_D = randn(2, 5, seed=3)
 A, B, C = Dense(values=MATRIX_A), Dense(values=MATRIX_B), Dense(values=MATRIX_C)
 
 ALGEBRA = {
     "composition": (B @ A, MATRIX_B @ MATRIX_A),
+    "long composition": (Dense(values=MATRIX_D) @ B @ A, MATRIX_D @ MATRIX_B @ MATRIX_A),
     "complex composition": (B @ C, MATRIX_B.to(torch.complex128) @ MATRIX_C),
     "adjoint": (C.H, MATRIX_C.mH),
     "normal": (C.N, MATRIX_C.mH @ MATRIX_C),
@@ -478,6 +480,27 @@ def test_operators_travel_to_spawned_workers() -> None:
         SpawnItems(operator), batch_size=2, num_workers=1, multiprocessing_context="spawn"
     )
     torch.testing.assert_close(torch.cat(list(loader)), torch.stack(data))
+
+
+# Separable operators
+
+
+@pytest.mark.parametrize("kind", ["dense", "banded", "circular", "empty rows"])
+def test_separable_skips_nothing_but_zeros(kind: str) -> None:
+    matrix = randn(150, 201)
+    if kind != "dense":
+        row, column = torch.arange(150)[:, None], torch.arange(201)
+        distance = (column - row * 201 / 150).abs()
+        matrix[(torch.minimum(distance, 201 - distance) if kind == "circular" else distance) > 5] = 0
+    if kind == "empty rows":
+        matrix[60:140] = 0
+    operator = Separable(matrices=[matrix, MATRIX_A])
+    x, y = randn(2, 3, 201, 3), randn(2, 3, 150, 4)
+    torch.testing.assert_close(operator(x), matrix @ x @ MATRIX_A.T)
+    torch.testing.assert_close(operator.adjoint(y), matrix.T @ y @ MATRIX_A)
+    assert operator(x).is_contiguous()
+    with pytest.raises(UsageError, match="one real matrix per spatial axis"):
+        Separable(matrices=[matrix[0]])
 
 
 # Tables

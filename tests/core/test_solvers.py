@@ -77,6 +77,8 @@ def test_nan_comes_through_and_stays_in_its_item(tolerance: float) -> None:
     x = conjugate_gradient(apply(matrix), b, tolerance=tolerance)
     assert x[0].isnan().all()
     torch.testing.assert_close(x[1], torch.linalg.solve(matrix, b[1]), rtol=1e-5, atol=1e-6)
+    alone = conjugate_gradient(apply(matrix), b[:1], tolerance=tolerance)
+    assert alone.isnan().all(), "never the zeros that the solver started from"
 
 
 def test_differentiates_past_convergence() -> None:

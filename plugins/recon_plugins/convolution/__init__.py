@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from recon import Component, hookimpl
 from recon.plugin import lazy
 
-__getattr__ = lazy(__name__, {"Convolution": ".operators", "GaussianBlur": ".operators"})
+__getattr__ = lazy(__name__, {"Convolution": ".operators", "GaussianBlur": ".gaussian_blur"})
 
 
 @hookimpl
@@ -22,7 +22,7 @@ def recon_components() -> Iterator[Component]:
     yield Component(
         kind="operator",
         name="gaussian_blur",
-        target="recon_plugins.convolution.operators:GaussianBlur",
+        target="recon_plugins.convolution.gaussian_blur:GaussianBlur",
         summary="Gaussian blur, optionally strided",
         examples="recon_plugins.convolution.examples:gaussian_blur",
         tags=("deblurring", "linear"),

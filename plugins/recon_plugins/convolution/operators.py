@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from recon.errors import ParameterError
 from recon.operators import LinearOperator, Table, check_shape
 
-__all__ = ["Convolution", "GaussianBlur"]
+__all__ = ["Boundary", "Convolution", "Size"]
 
 Size = Annotated[tuple[Annotated[int, Gt(0)], ...], Len(1, 3)]
 Boundary = Literal["zero", "circular", "reflect"]
@@ -97,11 +97,15 @@ class Convolution(LinearOperator):
         x = x.to(kernel.dtype)
         space = x.shape[2:]
         images = x.reshape(-1, 1, *space) if self._per_channel else x
-        if transposed:
-            convolve = CONV_TRANSPOSE[len(space)]
-            y = convolve(images, kernel.conj(), stride=self.stride, output_padding=self._unreached)
+        axes = len(space)
+        if not transposed:
+            y = CONV[axes](images, kernel, stride=self.stride)
+        elif self.stride == 1:
+            # The same as the transposed convolution, which on CPUs is up to 16 times slower.
+            turned = kernel.conj().transpose(0, 1).flip(tuple(range(2, 2 + axes)))
+            y = CONV[axes](images, turned, padding=tuple(k - 1 for k in kernel.shape[2:]))
         else:
-            y = CONV[len(space)](images, kernel, stride=self.stride)
+            y = CONV_TRANSPOSE[axes](images, kernel.conj(), stride=self.stride, output_padding=self._unreached)
         return y.reshape(*x.shape[:2], *y.shape[2:]) if self._per_channel else y
 
     def _pad(self, x: Tensor) -> Tensor:
@@ -136,44 +140,6 @@ class Convolution(LinearOperator):
 
     def _problem(self, name: str, message: str) -> ParameterError:
         return ParameterError(type(self).__name__, [((name,), message)])
-
-
-class GaussianBlur(Convolution):
-    """Blur with a sampled and normalised Gaussian, exp(-r^2 / (2 sigma^2)), cut off at `truncate` sigmas.
-
-    Shapes: (batch, channel, *size) -> (batch, channel, *ceil(size / stride)).
-
-    Parameters
-    ----------
-    size
-        Spatial size of the image.
-    sigma
-        Standard deviation in pixels, for all axes or for each.
-    truncate
-        Radius of the kernel in sigmas, rounded to whole pixels.
-    stride, boundary
-        As for `Convolution`.
-    """
-
-    def __init__(
-        self,
-        *,
-        size: Size,
-        sigma: Annotated[float, Gt(0)] | tuple[Annotated[float, Gt(0)], ...],
-        truncate: Annotated[float, Gt(0)] = 4.0,
-        stride: Annotated[int, Gt(0)] = 1,
-        boundary: Boundary = "reflect",
-    ) -> None:
-        sigmas = tuple(sigma) if isinstance(sigma, (tuple, list)) else (sigma,) * len(size)
-        if len(sigmas) != len(size):
-            raise ParameterError(type(self).__name__, [(("sigma",), f"needs one value or {len(size)}, got {sigma}")])
-        kernel = torch.ones((), dtype=torch.float64)
-        for value in sigmas:
-            radius = int(truncate * value + 0.5)
-            t = torch.arange(-radius, radius + 1, dtype=torch.float64)
-            kernel = kernel[..., None] * torch.softmax(-(t**2) / (2 * value**2), 0)
-        super().__init__(size=size, kernel=kernel, stride=stride, boundary=boundary)
-        self.sigma, self.truncate = sigma, truncate
 
 
 def _pad_lengths(k: int, padding: str | int) -> tuple[int, int]:

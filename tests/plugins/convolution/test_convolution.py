@@ -108,6 +108,16 @@ def test_blur_keeps_the_mean_and_precision() -> None:
     assert 1 / 3 in doubled.flatten().tolist(), "the kernel's double precision is kept"
 
 
+@pytest.mark.parametrize(("boundary", "n"), [("reflect", 4), ("circular", 3)])
+def test_blurs_that_reach_too_far_are_refused(boundary: str, n: int) -> None:
+    message = rf"sigma: 1.0 blurs over 4 pixels, too far for '{boundary}' on an axis of {n}: take 'zero'"
+    with pytest.raises(ParameterError, match=message):
+        recon.build("operator", "gaussian_blur", size=[20, n], sigma=1.0, boundary=boundary)
+    assert GaussianBlur(size=(20, n + 1), sigma=1.0, boundary=boundary).sigma == 1.0
+    with pytest.raises(ParameterError, match="needs one value or 2"):
+        GaussianBlur(size=(20, 20), sigma=(1.0, 1.0, 1.0))
+
+
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
