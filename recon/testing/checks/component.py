@@ -84,7 +84,7 @@ def global_state(use: Callable[[Case], object]) -> Callable[[Case], None]:
 
 
 def _params(case: Case) -> dict[str, Any]:
-    return dict(case.prepared()) if case.entry.component.kind == "dataset" else {}
+    return dict(case.prepared()) if case.entry.component.kind in ("dataset", "method") else {}
 
 
 def _state() -> dict[str, Any]:
