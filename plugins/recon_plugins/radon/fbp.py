@@ -117,4 +117,4 @@ def back_project(y: Tensor, radon: Radon) -> Tensor:
         fraction = (position - lower)[:, None].to(y)
         lower = lower.to(y.device)
         result += torch.lerp(view.index_select(0, lower), view.index_select(0, lower + 1), fraction)
-    return result.T.reshape(*y.shape[:2], height, width)
+    return result.T.reshape(*y.shape[:2], height, width).contiguous()
