@@ -41,7 +41,8 @@ def cropped(image: Tensor, border: int) -> Tensor:
         return image
     if min(image.shape[2:]) <= 2 * border:
         raise UsageError(f"shave={border} leaves nothing of an image of shape {tuple(image.shape)}")
-    return image[(..., *[slice(border, -border)] * (image.ndim - 2))]
+    inside = slice(border, -border)
+    return image[(slice(None), slice(None), *[inside] * (image.ndim - 2))]
 
 
 def rounded(image: Tensor, data_range: float) -> Tensor:
