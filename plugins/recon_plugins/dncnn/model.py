@@ -98,7 +98,7 @@ class DnCNN(nn.Module):
 
 @torch.no_grad()
 def merge_batch_norm(model: DnCNN) -> DnCNN:
-    """Return the same function without batch normalisation, for inference: a third less time, other parameters.
+    """Return the same function without batch normalisation, for inference: a quarter less time, other parameters.
 
     W' = W g / s and b' = beta - g mu / s with s = sqrt(var + eps), in float64, from the running statistics.
 
@@ -110,16 +110,17 @@ def merge_batch_norm(model: DnCNN) -> DnCNN:
     if not model.batch_norm:
         raise UsageError("this DnCNN has no batch normalisation to merge")
     merged = DnCNN(channels=model.channels, layers=model.layers, features=model.features, batch_norm=False)
-    like = model.body[0].conv.weight
+    like = next(model.parameters())
     merged.to(like.device, like.dtype)
     for source, target in zip(model.body, merged.body, strict=True):
-        weight = source.conv.weight.double()
-        bias = weight.new_zeros(len(weight)) if source.conv.bias is None else source.conv.bias.double()
+        before, after = (next(m for m in block.modules() if isinstance(m, nn.Conv2d)) for block in (source, target))
         norm = next((m for m in source.modules() if isinstance(m, nn.BatchNorm2d)), None)
+        weight = before.weight.double()
+        bias = weight.new_zeros(len(weight)) if before.bias is None else before.bias.double()
         if norm is not None:
             scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
             weight = weight * scale[:, None, None, None]
             bias = norm.bias.double() + (bias - norm.running_mean.double()) * scale
-        target.conv.weight.copy_(weight)
-        target.conv.bias.copy_(bias)
+        after.weight.copy_(weight)
+        after.bias.copy_(bias)
     return merged.train(model.training)
