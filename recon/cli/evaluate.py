@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     validator = Validator(dataset, regime, metrics, None, seed=experiment.spec.seed, device=device)
     began = time.perf_counter()
     scores = validator.run(reconstruct)
-    if scores is None or not scores.names:
-        raise UsageError("the validation data have no ground truth (image) to compare with")
+    if scores is None:
+        raise UsageError("evaluation was stopped")
     seconds = time.perf_counter() - began
     target = arguments.json or (folder / "evaluation.json" if folder.is_dir() else None)
     _print(experiment, label, scores, seconds)

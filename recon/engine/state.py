@@ -10,6 +10,7 @@ import torch
 
 from recon.engine import faults
 from recon.engine.checkpoint import load_tensors, load_weights, read_state, tensor_bytes, verify
+from recon.engine.validation import Best
 from recon.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ def restore(trainer: Trainer) -> None:
         trainer.ema.load_state_dict(load_tensors(folder / "ema.safetensors"), state["ema_updates"])
     trainer.step, trainer.validated, trainer.seconds = state["step"], state["validated"], state["seconds"]
     if state["best"] is not None:
-        from recon.engine.trainer import Best
-
         trainer.best = Best(**state["best"])
     window = trainer.window
     if state["window"].shape == window.rows.shape:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from recon.engine import faults
+from recon.engine import faults, looks
 from recon.engine.batches import Batch, make_source
 from recon.engine.callbacks import Callback, Hooks
 from recon.engine.distributed import choose_device, joined
@@ -28,22 +28,13 @@ from recon.engine.progress import Progress
 from recon.engine.regimes import OperatorMaker, Regime, RegimeName
 from recon.engine.run_folder import RunFolder
 from recon.engine.signals import StopSignals
-from recon.engine.state import restore, save_best, save_checkpoint
-from recon.engine.validation import Scores, Validator, metric_names
+from recon.engine.state import restore, save_checkpoint
+from recon.engine.validation import Best, Scores, Validator, metric_names
 from recon.engine.window import LossWindow
 from recon.interfaces import Dataset, Metric, OperatorModel
 from recon.operators.base import Operator
 
 __all__ = ["Best", "Result", "Trainer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best validation so far."""
-
-    metric: str
-    value: float
-    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +189,11 @@ class Trainer:
         if world.size > 1:
             ids = [device.index] if device.type == "cuda" else None
             self.parallel = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
-        self.network = self._network(self.parallel)
+        self.network = self.make_network(self.parallel)
         self.hooks = Hooks(self.callbacks)
 
-    def _network(self, model: nn.Module) -> Network:
+    def make_network(self, model: nn.Module) -> Network:
+        """Return `model` as losses and validation call it."""
         uses_operator = isinstance(self.model, OperatorModel)
         return Network(
             model,
@@ -214,7 +206,7 @@ class Trainer:
         plan = self.plan
         for hook in self.hooks.fit_start:
             hook(self)
-        self._settle()
+        looks.validate_if_due(self)
         batches = self.source.stream(self.step, plan.steps, self.micros)
         quiet = None if self.world.main else False
         self.model.train()
@@ -304,77 +296,17 @@ class Trainer:
         if bad is not None:
             faults.stop_for_loss(self, *bad)
         if step % plan.log_every == 0 or step == plan.steps:
-            self._log_losses(losses)
-        self._settle()
+            looks.log_losses(self, losses)
+        looks.validate_if_due(self)
         signal = self.world.largest(self.signals.received)
         if step % plan.checkpoint_every == 0 or step == plan.steps or signal:
             folder = save_checkpoint(self)
             if signal and step < plan.steps:
                 self.signals.leave(signal, faults.stopped_text(step, folder))
 
-    def _settle(self) -> None:
-        """Validate if that is due and not yet done; an interruption leaves it to the resumed run."""
-        plan, step = self.plan, self.step
-        due = step > 0 and (step % plan.validate_every == 0 or step == plan.steps) and self.validated != step
-        if not due or self.validator is None or self.world.largest(self.signals.received):
-            return
-        scores = self.validate()
-        if scores is None:
-            return
-        self.validated = step
-        means = scores.means
-        self._record({"step": step, **{f"validation/{name}": value for name, value in means.items()}})
-        first = next((name for name in self.metrics if name in means), "loss")
-        higher = first in self.metrics and self.metrics[first].higher_is_better
-        value = means[first]
-        if self.best is None or (value > self.best.value if higher else value < self.best.value):
-            self.best = Best(first, value, step)
-            save_best(self)
-        if self.run is not None and self.world.main:
-            from recon.engine.pictures import write_samples
-
-            write_samples(self.run.samples, step, scores.pictures)
-
     def validate(self) -> Scores | None:
         """Score the weights as they are now, averaged ones if there are any; None if a signal came on the way."""
-        if self.validator is None:
-            return None
-        world = self.world
-        world.average_buffers(self.model)
-        modules = [self.model, *(term.loss for term in self.losses.terms)]
-        for module in modules:
-            module.eval()
-        network = self._network(self.model)
-        applied = self.ema.applied() if self.ema is not None else contextlib.nullcontext()
-        alone = world.size == 1
-        try:
-            with applied:
-                return self.validator.run(
-                    network,
-                    model=network,
-                    rank=world.rank,
-                    size=world.size,
-                    total=world.sum,
-                    stopped=lambda: alone and bool(self.signals.received),
-                )
-        finally:
-            for module in modules:
-                module.train()
-
-    def _log_losses(self, losses: Tensor) -> None:
-        plan, step = self.plan, self.step
-        means = self.window.means(losses, step, plan.accumulate)
-        weighted = sum(term.weight * means[term.name] for term in self.losses.terms)
-        record: dict[str, Any] = {"step": step, "loss": weighted}
-        if len(self.losses.terms) > 1:
-            record |= {f"loss/{name}": means[name] for name in self.losses.names}
-        if plan.clip is not None:
-            record["gradient_norm"] = means["gradient_norm"] * plan.accumulate
-        record["lr"] = self.optimizer.param_groups[0]["lr"]
-        record["epoch"] = round(self.source.order.epoch(step), 4)
-        record["seconds"] = round(self.seconds, 3)
-        self.progress.note(f"loss {weighted:.4g}")
-        self._record(record)
+        return looks.validate(self)
 
     def _report(self) -> None:
         if self.run is not None and self.world.main and self.records:
@@ -382,7 +314,8 @@ class Trainer:
 
             write_report(self.run.path)
 
-    def _record(self, record: dict[str, Any]) -> None:
+    def record(self, record: dict[str, Any]) -> None:
+        """Log one record."""
         self.log.add(record)
         for hook in self.hooks.log:
             hook(self, record)

@@ -15,9 +15,8 @@ from recon.engine.regimes import Regime, Sample
 from recon.engine.sampling import to_float
 from recon.errors import UsageError
 from recon.interfaces import Dataset, Metric
-from recon.operators.base import LinearOperator
 
-__all__ = ["Picture", "Scores", "Validator", "metric_names"]
+__all__ = ["Best", "Picture", "Scores", "Validator", "metric_names"]
 
 PICTURES = 3
 _CACHE_BYTES = 512 * 2**20
@@ -47,6 +46,15 @@ class Scores:
     def means(self) -> dict[str, float]:
         """Mean of each metric over the items."""
         return dict(zip(self.names, self.values.double().mean(0).tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best validation so far."""
+
+    metric: str
+    value: float
+    step: int
 
 
 class Validator:
@@ -110,20 +118,19 @@ class Validator:
             Asked before every item.
         """
         count = len(self.dataset)
+        names = self._names(model)
         rows: list[Tensor] = []
         pictures: list[Picture] = []
-        names: tuple[str, ...] = ()
         for index in range(rank, count, size):
             if stopped():
                 return None
             sample = self.sample(index)
             prediction = reconstruct(sample.measurement, sample.operator)
             row = self._row(index, sample, prediction, model)
-            names = tuple(row)
-            rows.append(torch.stack([value.reshape(()).float() for value in row.values()]))
+            rows.append(torch.stack([row[name].reshape(()).float() for name in names]))
             if rank == 0 and len(pictures) < PICTURES:
                 pictures.append(_picture(sample, prediction))
-        values = torch.zeros(count, max(1, len(names)), device=self.device)
+        values = torch.zeros(count, len(names), device=self.device)
         if rows:
             values[rank::size] = torch.stack(rows)
         return Scores(names, total(values).cpu(), pictures)
@@ -135,6 +142,16 @@ class Validator:
             return self.regime.simulate(item["image"], self.keys, Purpose.VALIDATE, index, 0)
         sample = self.regime(item, self.keys, Purpose.VALIDATE, index, 0)
         return Sample(sample.measurement, item.get("image"), sample.operator)
+
+    def _names(self, model: nn.Module | None) -> tuple[str, ...]:
+        """Return what is computed of every item: the first tells whether there is a ground truth."""
+        names = list(self.metrics) if "image" in self._item(0) else []
+        if self.losses is not None and model is not None:
+            names.append("loss")
+            names += [f"loss/{name}" for name in self.losses.names] if len(self.losses.names) > 1 else []
+        if not names:
+            raise UsageError("there is nothing to validate with: give metrics, and data with a ground truth (image)")
+        return tuple(names)
 
     def _row(self, index: int, sample: Sample, prediction: Tensor, model: nn.Module | None) -> dict[str, Tensor]:
         row: dict[str, Tensor] = {}

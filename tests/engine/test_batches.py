@@ -159,7 +159,7 @@ def test_plans_that_do_not_fit_are_refused(images, kind, sizes, plan, message):
 
 
 def test_items_without_what_the_regime_needs_are_refused(images):
-    with pytest.raises(UsageError, match="no 'measurement' .they have: image"):
+    with pytest.raises(UsageError, match=r"no .measurement. \(they have: image"):
         source(images(4), keys=("image", "measurement"))
     with pytest.raises(UsageError, match="dictionary of tensors"):
         source([torch.zeros(1, 3, 3)])

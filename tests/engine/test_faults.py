@@ -64,7 +64,7 @@ def test_the_batch_that_did_it_is_saved(trainer, tmp_path):
                     return loss * float("nan")
             return loss
 
-    with pytest.raises(NonFiniteError, match="its batch is in .*step-00000002.safetensors"):
+    with pytest.raises(NonFiniteError, match=r"its batch is in .*step-00000002\.safetensors"):
         trainer(tmp_path, {"accumulate": 2}, loss=Watch(), validation_data=None).fit()
     batch = load_tensors(tmp_path / "nonfinite" / "step-00000002.safetensors")
     assert torch.equal(batch["image"], torch.cat(seen["x"][4:6]))
@@ -114,7 +114,7 @@ def test_a_real_lack_of_memory_is_recognised(trainer):
         def forward(self, prediction, target):
             return torch.empty(2**52).sum() + prediction.sum()
 
-    with pytest.raises(OutOfMemoryError, match="raise training.accumulate"):
+    with pytest.raises(OutOfMemoryError, match=r"raise training\.accumulate"):
         trainer(loss=Huge()).fit()
 
 

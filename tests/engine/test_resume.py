@@ -139,7 +139,7 @@ def test_when_all_checkpoints_are_damaged(trainer, tmp_path):
     trainer(tmp_path).fit()
     for path in (tmp_path / "checkpoints").glob("step-*/model.safetensors"):
         path.write_bytes(b"rubbish")
-    with pytest.raises(CheckpointError, match="all checkpoints .* are damaged"):
+    with pytest.raises(CheckpointError, match=r"all checkpoints .* are damaged"):
         trainer(tmp_path).fit(resume=True)
 
 

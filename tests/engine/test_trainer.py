@@ -219,7 +219,7 @@ def test_averaged_weights_are_validated_and_training_goes_on_with_the_others(tra
     assert all(torch.equal(value, run.model.state_dict()[name]) for name, value in live.items())
     run.model.load_state_dict(averaged)
     assert run.records[-1]["validation/psnr"] == pytest.approx(
-        run.validator.run(run._network(run.model.eval())).means["psnr"]
+        run.validator.run(run.make_network(run.model.eval())).means["psnr"]
     )
 
 
