@@ -22,6 +22,9 @@ MAX_RATIO = 1000
 MAX_UNCHECKED = 2**26
 """Datasets up to so many bytes may compress as they like."""
 
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError)
+"""What h5py raises on files whose structure is damaged."""
+
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
@@ -38,7 +41,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise FileFormatError(f"{path} is not a readable HDF5 file (damaged or cut off?): {reason}") from error
 

@@ -99,7 +99,7 @@ class FastMRI:
         number, cut = (int(value) for value in self.index[index])
         try:
             return self._item(self._open(number), number, cut)
-        except OSError as error:
+        except (OSError, RuntimeError, LookupError, ValueError) as error:  # as h5py reports damage
             reason = " ".join(str(error).split())
             raise FileFormatError(f"{self.files[number]}: slice {cut} cannot be read: {reason}") from error
 

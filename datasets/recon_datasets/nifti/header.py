@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import math
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ FORM_TOLERANCE = 0.1
 
 _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
 _TO_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
+# What nibabel and gzip raise on damaged files.
+_DAMAGE = (
+    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError, OverflowError,
+    MemoryError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,10 @@ def opened(path: Path) -> Iterator[tuple[Any, IO[bytes]]]:
             head = stream.read(4)
             stream.seek(0)
             second = 540 in (int.from_bytes(head, "little"), int.from_bytes(head, "big"))
-            image = (nib.Nifti2Image if second else nib.Nifti1Image).from_stream(stream)
+            image = _load(nib.Nifti2Image if second else nib.Nifti1Image, stream, path)
             _check_size(image, path, path.stat().st_size * (MAX_RATIO if zipped else 1))
             yield image, stream
-    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError) as error:
+    except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise FileFormatError(f"{path} is not a readable NIfTI image (damaged or cut off?): {reason}") from error
 
@@ -122,6 +128,32 @@ def geometry(image: Any, path: Path) -> Geometry:
     if sform_code and qform_code and _distance(sform, qform, image.shape) * scale > FORM_TOLERANCE:
         notes.append("sform and qform disagree: the sform is used")
     return Geometry(affine, sizes, _SPACES.get(int(code)), tuple(notes))
+
+
+class _Complaints(logging.Handler):
+    """Collects what nibabel finds wrong with a header, and would print."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def _load(kind: Any, stream: IO[bytes], path: Path) -> Any:
+    """Load without memory mapping; refuse headers whose form codes nibabel would otherwise put right by guessing."""
+    complaints = _Complaints()
+    with nib.imageglobals.LoggingOutputSuppressor():
+        nib.imageglobals.logger.addHandler(complaints)
+        try:
+            image = kind.from_file_map(kind.make_file_map({"image": stream}), mmap=False)
+        finally:
+            nib.imageglobals.logger.removeHandler(complaints)
+    guessed = [text for text in complaints.messages if "form_code" in text or "sizeof_hdr" in text]
+    if guessed:
+        raise FileFormatError(f"{path} has a header against the standard, correct it: {guessed[0].partition(';')[0]}")
+    return image
 
 
 def _distance(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:

@@ -237,6 +237,11 @@ def test_cut_off_and_foreign_files(tmp_path):
         with pytest.raises(FileFormatError) as error:
             recon.read(path)
         assert "\n" not in str(error.value)
+    # Five bytes for the two of Rows: pydicom quotes the file's bytes in its error.
+    path.write_bytes(content.replace(b"(\0\x10\0US\x02\0", b"(\0\x10\0US\x05\0"))
+    with pytest.raises(DicomError, match="DAMAGED") as error:
+        recon.read(path)
+    assert error.value.__cause__ is None
     path.write_text("hello")
     with pytest.raises(DicomError, match="RECON-DICOM-NOT-DICOM"):
         DicomReader().read(path)
