@@ -109,7 +109,11 @@ NETWORKS: dict[str, Listed] = {
         params={**_2D, "channels": [4, 8, 16], "strides": [2, 2], "num_res_units": 1},
         shape=(2, 1, 16, 24),
     ),
-    "VNet": Listed(summary="V-Net", params=_2D, shape=(2, 1, 32, 32)),
+    "VNet": Listed(
+        summary="V-Net",
+        params={**_2D, "dropout_prob_down": None, "dropout_prob_up": [None, None]},
+        shape=(2, 1, 32, 32),
+    ),
     "VoxelMorphUNet": Listed(
         summary="VoxelMorph's U-Net",
         params={
