@@ -80,11 +80,6 @@ class TVMethod:
     def _minimise(self, normal: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
         shape = (-1, *[1] * (b.ndim - 1))
 
-        def value(x: Tensor, nx: Tensor) -> Tensor:
-            # The objective less |y|^2 / 2, without another use of the operator.
-            smooth = _inner(x, nx) / 2 - _inner(x, b)
-            return (smooth + self.weight * total_variation(x)).reshape(shape)
-
         # Somewhat above |A|^2, which power iteration approaches from below.
         lipschitz = 1.05 * _squared_norm(normal, b).reshape(shape)
         lipschitz = torch.where(lipschitz > 0, lipschitz, 1)
@@ -93,22 +88,30 @@ class TVMethod:
         scale = torch.where(curvature > 0, _inner(b, b).reshape(shape) / torch.where(curvature > 0, curvature, 1), 0)
         x = self._project(scale * b)
         nx = normal(x)
-        best = value(x, nx)
+        slope = _modulus(differences(x))
         z, nz = x, nx
-        t = torch.ones_like(best)
+        t = torch.ones_like(lipschitz)
         dual = b.new_zeros((b.ndim - 2, *b.shape))
         for _ in range(self.iterations):
             new, dual = self._proximal(z - (nz - b) / lipschitz, self.weight / lipschitz, dual)
             n_new = normal(new)
-            reached = value(new, n_new)
-            lower = reached <= best
-            # A refused step without momentum can only mean that it was too long.
-            lipschitz = torch.where(~lower & (t == 1), 1.5 * lipschitz, lipschitz)
+            new_slope = _modulus(differences(new))
+            # The change of the objective, as such: its two values would agree in all the digits that they have.
+            smooth = _inner(new - x, (n_new + nx) / 2 - b)
+            lower = (smooth + self.weight * (new_slope - slope).flatten(1).sum(1) <= 0).reshape(shape)
+            # A refused step was too long, or its proximal map not yet exact enough: the dual gets better as it waits.
+            d, nd = new - z, n_new - nz
+            too_long = ~lower & ((_inner(d, nd) > _inner(d, d) * lipschitz.flatten()).reshape(shape))
+            lipschitz = torch.where(too_long, 1.5 * lipschitz, lipschitz)
             t_next = torch.where(lower, (1 + (1 + 4 * t**2).sqrt()) / 2, 1)
             momentum = (t - 1) / t_next
             z = torch.where(lower, new + momentum * (new - x), x)
             nz = torch.where(lower, n_new + momentum * (n_new - nx), nx)
-            x, nx, best = torch.where(lower, new, x), torch.where(lower, n_new, nx), torch.where(lower, reached, best)
+            x, nx, slope = (
+                torch.where(lower, new, x),
+                torch.where(lower, n_new, nx),
+                torch.where(lower, new_slope, slope),
+            )
             t = t_next
         return x
 
