@@ -94,9 +94,19 @@ def generate(app: Any) -> None:
     (Path(app.srcdir) / "where.md").write_text(INTRODUCTION + where_table(), encoding="utf-8")
 
 
+def escape_formulas(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
+    """Keep the bars of norms and the stars of shapes in docstrings from being read as markup."""
+    del app, what, name, obj, options
+    for index, line in enumerate(lines):
+        words = line.split("``")
+        words[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", word) for word in words[::2]]
+        lines[index] = "``".join(words)
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("builder-inited", generate)
+    app.connect("autodoc-process-docstring", escape_formulas, priority=400)  # before napoleon adds markup of its own
     return {"parallel_read_safe": True}
 
 
