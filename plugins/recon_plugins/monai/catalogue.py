@@ -111,7 +111,7 @@ NETWORKS: dict[str, Listed] = {
     ),
     "VNet": Listed(
         summary="V-Net",
-        params={**_2D, "dropout_prob_down": None, "dropout_prob_up": [None, None]},
+        params={**_2D, "dropout_prob_down": None, "dropout_prob_up": [None, 0.0]},
         shape=(2, 1, 32, 32),
     ),
     "VoxelMorphUNet": Listed(
