@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -121,7 +122,7 @@ class StreamedSource:
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
         )
         yield from self._overlapped(iter(loader)) if self.device.type == "cuda" else map(self._plain, loader)
 
@@ -227,5 +228,9 @@ def _item(dataset: Dataset, index: int, keys: Sequence[str]) -> Mapping[str, Ten
     return {name: item[name] for name in keys}
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001 - the loader passes it
+def _start_worker(worker: int) -> None:  # noqa: ARG001 - the loader passes it
     torch.set_num_threads(1)
+    # Signals to the whole group (Ctrl-C, a cluster's SIGTERM) are the main process's to obey: a worker that died of one
+    # would fail the step that is still to be finished. Workers end with the loader, or with their parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from recon.errors import UsageError
 
-__all__ = ["World", "choose_device", "joined"]
+__all__ = ["World", "choose_device", "data_parallel", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +106,26 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def data_parallel(model: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """Wrap a model so that its gradients are averaged over all processes; buffers stay each process's own."""
+    # Newer torch calls the switch otherwise, and warns about the old name.
+    names = inspect.signature(DistributedDataParallel.__init__).parameters
+    switch = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    ids = [device.index] if device.type == "cuda" else None
+    options: dict[str, Any] = {switch: False}
+    return DistributedDataParallel(model, device_ids=ids, **options)
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """Join the process group that torchrun's environment describes, and leave it at the end; alone without one."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if size == 1:
         yield World(0, 1, device)
         return
     ours = not dist.is_initialized()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     if ours:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -45,7 +45,8 @@ class Progress:
                 TextColumn("{task.fields[text]}"),
                 TimeRemainingColumn(),
             )
-            self._bar = Bar(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
+            console = Console(stderr=True, force_terminal=True)
+            self._bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
             self._task = self._bar.add_task("", total=self._stop, completed=self._start, text="")
             self._bar.start()
         return self

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recon.engine import faults, looks
 from recon.engine.batches import Batch, make_source
 from recon.engine.callbacks import Callback, Hooks
-from recon.engine.distributed import choose_device, joined
+from recon.engine.distributed import choose_device, data_parallel, joined
 from recon.engine.ema import Ema
 from recon.engine.keys import Keys, Purpose
 from recon.engine.log import MetricsLog
@@ -187,8 +187,7 @@ class Trainer:
             self.model.compile()
         self.parallel: nn.Module | DistributedDataParallel = self.model
         if world.size > 1:
-            ids = [device.index] if device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(self.model, device_ids=ids, broadcast_buffers=False)
+            self.parallel = data_parallel(self.model, device)
         self.network = self.make_network(self.parallel)
         self.hooks = Hooks(self.callbacks)
 

@@ -43,9 +43,9 @@ def resolve(kind: Kind, config: Mapping[str, Any], folder: Path, *, sized: bool 
     target = entry.load()
     subject = f"{kind} {name!r}"
     given = {str(key): value for key, value in config.items() if key != "use"}
+    parts = parts_of(target)
     function = vars(target).get("__init__", target.__init__) if isinstance(target, type) else target  # type: ignore[misc]
     hints = typing.get_type_hints(function, include_extras=True)
-    parts = parts_of(target)
     full: dict[str, Any] = {"use": entry.qualified}
     checked: dict[str, Any] = {}
     for key, value in given.items():

@@ -13,7 +13,7 @@ from conftest import Noise, Psnr, make_trainer, small_model
 from torch import nn
 
 from recon.cli import main
-from recon.engine import Callback
+from recon.engine import Callback, SamplingPlan
 
 
 class NanOn(nn.Module):
@@ -55,6 +55,8 @@ def job(run: str, options: dict) -> None:
     if "signal" in options:
         step, name, rank = options["signal"]
         changes["callbacks"] = [SignalAt(step, getattr(signal, name), rank)]
+    if "workers" in options:
+        changes["sampling"] = SamplingPlan(crop=(8, 8), source="streamed", workers=options["workers"])
     make_trainer(run, options.get("plan"), **changes).fit(resume=options.get("resume", False))
 
 

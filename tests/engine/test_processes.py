@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,28 @@ def test_sigterm_in_a_real_process(tmp_path):
     found = start(tmp_path, signal=[6, "SIGTERM", 0])
     assert_ended(found, 143)
     assert "interrupted after step 6" in found.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_group_of_a_run_with_workers(tmp_path, number, code):
+    """A terminal's Ctrl-C and a cluster's SIGTERM reach the workers of the data loader as well."""
+    options = {"plan": {"steps": 1_000_000, "validate_every": 1_000_000}, "workers": 2}
+    process = subprocess.Popen(
+        [sys.executable, str(JOB), str(tmp_path), json.dumps(options)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while len(read_metrics(tmp_path / "metrics.jsonl")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "interrupted after step" in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.slow
