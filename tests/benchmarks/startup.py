@@ -1,6 +1,6 @@
 """Start-up cost of recon against a bare interpreter: CPU time of whole child processes, interleaved, medians.
 
-    python tests/benchmarks/startup.py [repetitions]
+python tests/benchmarks/startup.py [repetitions]
 """
 
 from __future__ import annotations
