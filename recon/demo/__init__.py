@@ -1,0 +1,1 @@
+"""The demonstration behind ``recon demo``: what is compared, how it is measured, and the pages that show it."""
