@@ -33,8 +33,8 @@ class Example:
     operator
         Config of the operator that a method, an operator model or a measurement loss works with.
     prepare
-        For datasets, readers and writers: called with an empty folder, makes the files that the case needs there and
-        returns further constructor parameters (datasets), ``{"path": file}`` (readers) or ``{"image": image or
+        For datasets, methods, readers and writers: called with an empty folder, makes the files that the case needs and
+        returns further constructor parameters (datasets, methods), ``{"path": file}`` (readers) or ``{"image": image or
         measurement}`` (writers of formats that cannot hold every image of `shape`).
     parameter_count
         Number of trainable parameters that a published network has.
