@@ -82,7 +82,7 @@ CT = Study(
     experiment="demo_ct",
     methods={
         "Filtered back-projection": {"use": "fbp", "filter": "hann"},
-        "Total variation": {"use": "tv", "weight": 1.0, "iterations": 80, "constraint": "nonnegative"},
+        "Total variation": {"use": "tv", "weight": 1.2, "iterations": 80, "constraint": "nonnegative"},
     },
     network="U-Net",
     data={"use": "sample", "modality": "ct", "split": "test"},
