@@ -70,7 +70,7 @@ MRI = Study(
     },
     network="U-Net",
     data={"use": "sample", "modality": "mri", "split": "test"},
-    pictured=0,
+    pictured=6,
     window=(0.0, 0.9),
     error=0.2,
 )
