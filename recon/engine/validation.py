@@ -200,6 +200,8 @@ def _picture(sample: Sample, prediction: Tensor) -> Picture:
     source: Tensor | None = sample.measurement
     if sample.measurement.shape[1:] != prediction.shape[1:] or sample.measurement.is_complex():
         # A measurement that is not a picture itself is shown by its adjoint.
-        source = None if sample.operator is None else sample.operator.adjoint(sample.measurement)
+        source = None if sample.operator is None else sample.operator.adjoint(sample.measurement).abs()
+        if source is not None and source.shape == prediction.shape:  # a back-projection has a scale of its own
+            source = source * (source * prediction.abs()).sum() / source.square().sum().clamp(min=1e-30)
     shown = [None if x is None else x[0].detach().cpu() for x in (source, prediction, sample.target)]
     return Picture(shown[0], cast("Tensor", shown[1]), shown[2])

@@ -94,7 +94,7 @@ def engine(model: nn.Module, steps: int) -> float:
 
 def compare(name: str, make: Callable[[], nn.Module], steps: int, repeat: int) -> float:
     """Print and return the overhead, in ms."""
-    bare(make(), min(steps, 50)), engine(make(), min(steps, 50))
+    bare(make(), min(steps, 3)), engine(make(), min(steps, 3))
     pairs = [(bare(make(), steps), engine(make(), steps)) for _ in range(repeat)]
     base, ours = (statistics.median(times) * 1e3 for times in zip(*pairs, strict=True))
     added = statistics.median(b - a for a, b in pairs) * 1e3
@@ -106,14 +106,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--repeat", type=int, default=9)
-    parser.add_argument("--dncnn", action="store_true", help="also the published DnCNN, 20 steps a repetition")
+    parser.add_argument("--dncnn", action="store_true", help="also the published DnCNN, 5 steps a repetition")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     compare("one parameter", OneParameter, arguments.steps, arguments.repeat)
     if arguments.dncnn:
         from recon import build
 
-        compare("dncnn", lambda: build("model", "dncnn"), 20, 3)
+        compare("dncnn", lambda: build("model", "dncnn"), 5, 3)
 
 
 if __name__ == "__main__":
