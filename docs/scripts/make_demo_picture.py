@@ -14,10 +14,12 @@ TARGET = Path(__file__).resolve().parents[1] / "images" / "demo.png"
 
 
 def main(folder):
-    """Put the two comparisons below each other and shrink them to a palette."""
-    picture = stack([Image.open(folder / key / "comparison.png").convert("RGB") for key in ("mri", "ct")])
-    # 128 colours keep gray and error scale apart without visible steps, at a third of the size.
-    picture.quantize(128, method=Image.Quantize.MEDIANCUT).save(TARGET, optimize=True)
+    """Put the images of the two comparisons below each other, without their errors, in 64 grays."""
+    pictures = [Image.open(folder / key / "comparison.png").convert("L") for key in ("mri", "ct")]
+    # Caption and images; the error maps below them take as much room again.
+    images = [picture.crop((0, 0, picture.width, 44 + (picture.height - 44 - 6) // 2)) for picture in pictures]
+    picture = stack(images)
+    picture.quantize(64, method=Image.Quantize.MEDIANCUT).save(TARGET, optimize=True)
     print(f"{TARGET}: {picture.size}, {TARGET.stat().st_size / 1e3:.0f} kB")
 
 

@@ -181,7 +181,7 @@ def _record(comparison: Comparison, seconds: float) -> str:
     rows = {
         "recon": __version__,
         "Python": f"{platform.python_version()}, {versions}",
-        "Machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "Machine": f"{platform.system()} {platform.machine()}, threads: {torch.get_num_threads()}",
         "Seed": f"{comparison.seed}, for weights, order of the data and noise",
         "Images": "SOURCE.md of the data set sample: PDDL, MIT and CC BY 3.0 (TCGA-LUAD, "
         "doi:10.7937/K9/TCIA.2016.JGNIHEP5)",
