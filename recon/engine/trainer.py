@@ -131,7 +131,9 @@ class Trainer:
             After SIGINT (exit code 130) and SIGTERM (143), once a checkpoint is written.
         """
         device = choose_device(self.plan.device)
-        with joined(device) as world, StopSignals() as signals:
+        # The engine seeds torch's own generators, which dropout draws from; the caller gets them back as they were.
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), joined(device) as world, StopSignals() as signals:
             self.world, self.signals = world, signals
             self._prepare(resume)
             try:
