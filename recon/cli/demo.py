@@ -1,7 +1,7 @@
 """Reconstruct real MRI and CT images with classical methods and with networks trained on the spot.
 
-Takes two to three minutes on two idle cores, offline, and writes a report, pictures and NIfTI files to a folder, whose report
-is named last.
+Takes about three minutes of one core's time, offline, and writes a report, pictures and NIfTI files to a folder, whose
+report is named last.
 
   recon demo
   recon demo -o /tmp/demo --only ct
