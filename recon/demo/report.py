@@ -145,9 +145,9 @@ def _method(comparisons: Sequence[Comparison]) -> str:
         "and <code>radon</code>, noise included, anew at every training step. MRI images are magnitudes, without "
         "phase, and every method that can use this does.</p>"
         "<p>Each network is a U-Net that corrects a classical image: a few iterations of total variation for MRI, "
-        "filtered back-projection for CT. The strengths of total variation were chosen on the validation people; no weight "
-        "or strength was fitted to the test people. The noise and the length of training, however, were settled with "
-        "an eye on their results: with a quarter of the noise, total variation beats such a CT network (32.5 dB "
+        "filtered back-projection for CT. The strengths of total variation were chosen on the validation people; no "
+        "weight or strength was fitted to the test people. The noise and the length of training, however, were settled "
+        "with an eye on their results: with a quarter of the noise, total variation beats such a CT network (32.5 dB "
         "against 30.2 dB after 450 steps).</p>"
         f"<dl>{trained}</dl><dl>{conventions}</dl>"
         '<p class="pale">A demonstration on a few small images, not evidence for clinical use.</p>'
