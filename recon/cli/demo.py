@@ -11,6 +11,7 @@ report is named last.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,4 +126,4 @@ def _write(comparisons: list[Comparison], folder: Path, output: Path, seconds: f
 
 
 def _slug(label: str) -> str:
-    return label.lower().replace(" ", "_").replace("-", "_")
+    return re.sub(r"[^a-z0-9]+", "_", label.lower())

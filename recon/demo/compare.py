@@ -67,9 +67,11 @@ def train(study: Study, run: Path, overrides: Sequence[str]) -> tuple[Experiment
     return experiment, time.perf_counter() - began
 
 
-def compare(study: Study, experiment: Experiment, run: Path, training_seconds: float) -> Comparison:
-    """Reconstruct every held-out image with every method, from the same measurements."""
-    dataset: Any = build("dataset", study.data)
+def compare(
+    study: Study, experiment: Experiment, run: Path, training_seconds: float, *, dataset: Any = None
+) -> Comparison:
+    """Reconstruct every held-out image (or those of `dataset`) with every method, from the same measurements."""
+    dataset = build("dataset", study.data) if dataset is None else dataset
     metrics = experiment.build_metrics()
     device = torch.device("cpu")
     regime = Regime(experiment.spec.regime, experiment.operator_for(dataset))

@@ -163,7 +163,7 @@ def _next(comparisons: Sequence[Comparison], folder: Path) -> str:
             f"recon evaluate {run}   # its validation figures",
             "recon train unet_fourier   # other experiments: recon train --help",
             "recon plugins   # everything that experiments can be made of",
-            "recon reconstruct --help   # your own files: DICOM, NIfTI, fastMRI, ISMRMRD",
+            "recon reconstruct --help   # your own files: DICOM, NIfTI, fastMRI",
         )
     )
     files = "".join(

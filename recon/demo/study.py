@@ -68,7 +68,7 @@ MRI = Study(
             "output": "magnitude",
         },
     },
-    network="U-Net",
+    network="TV + U-Net",
     data={"use": "sample", "modality": "mri", "split": "test"},
     pictured=6,
     window=(0.0, 0.9),
@@ -84,7 +84,7 @@ CT = Study(
         "Filtered back-projection": {"use": "fbp", "filter": "hann"},
         "Total variation": {"use": "tv", "weight": 1.2, "iterations": 80, "constraint": "nonnegative"},
     },
-    network="U-Net",
+    network="FBP + U-Net",
     data={"use": "sample", "modality": "ct", "split": "test"},
     pictured=0,
     # 0.0192 / mm is water in the sample; air is -1000 HU.

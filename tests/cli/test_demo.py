@@ -20,8 +20,8 @@ def demo(tmp_path_factory):
 
 def test_writes_everything(demo):
     for study, methods in (
-        ("mri", ("reference", "zero_filled", "total_variation", "u_net")),
-        ("ct", ("reference", "filtered_back_projection", "total_variation", "u_net")),
+        ("mri", ("reference", "zero_filled", "total_variation", "tv_u_net")),
+        ("ct", ("reference", "filtered_back_projection", "total_variation", "fbp_u_net")),
     ):
         count = len(recon.build("dataset", "sample", modality=study, split="test"))
         names = {path.name for path in (demo / study / "nifti").iterdir()}
@@ -84,7 +84,7 @@ def test_refuses_no_steps(capsys):
 def test_same_seed_same_images(demo, tmp_path):
     assert main(["demo", "--steps", "2", "--only", "ct", "-o", str(tmp_path / "again")]) == 0
     one, other = (
-        nibabel.load(folder / "ct" / "nifti" / "u_net_01.nii.gz").get_fdata() for folder in (demo, tmp_path / "again")
+        nibabel.load(folder / "ct" / "nifti" / "fbp_u_net_01.nii.gz").get_fdata() for folder in (demo, tmp_path / "again")
     )
     np.testing.assert_array_equal(one, other)
 
