@@ -48,9 +48,10 @@ def validate(trainer: Trainer) -> Scores | None:
         return None
     world = trainer.world
     world.average_buffers(trainer.model)
-    modules = [trainer.model, *(term.loss for term in trainer.losses.terms)]
-    for module in modules:
-        module.eval()
+    tops = (trainer.model, *(term.loss for term in trainer.losses.terms))
+    modes = {module: module.training for top in tops for module in top.modules()}
+    for top in tops:
+        top.eval()
     network = trainer.make_network(trainer.model)
     applied = trainer.ema.applied() if trainer.ema is not None else contextlib.nullcontext()
     alone = world.size == 1
@@ -65,19 +66,19 @@ def validate(trainer: Trainer) -> Scores | None:
                 stopped=lambda: alone and bool(trainer.signals.received),
             )
     finally:
-        for module in modules:
-            module.train()
+        for module, mode in modes.items():
+            module.training = mode  # each by itself: frozen parts may have been in evaluation mode
 
 
 def log_losses(trainer: Trainer, losses: Tensor) -> None:
     """Record the mean of each loss since the last log point."""
     plan, step = trainer.plan, trainer.step
-    means = trainer.window.means(losses, step, plan.accumulate)
+    means = trainer.window.means(losses, plan.accumulate)
     weighted = sum(term.weight * means[term.name] for term in trainer.losses.terms)
     record: dict[str, Any] = {"step": step, "loss": weighted}
     if len(trainer.losses.terms) > 1:
         record |= {f"loss/{name}": means[name] for name in trainer.losses.names}
-    if plan.clip is not None:
+    if plan.clip is not None and not math.isnan(means["gradient_norm"]):  # NaN: fp16 scaling skipped all of the steps
         record["gradient_norm"] = means["gradient_norm"] * plan.accumulate / trainer.world.size
     record["lr"] = trainer.optimizer.param_groups[0]["lr"]
     record["epoch"] = round(trainer.source.order.epoch(step), 4)

@@ -51,7 +51,8 @@ class LossWindow:
         """Return the numbers of steps `start` to `step` on the CPU, added up over all processes."""
         first = self.start(step)
         offset = first % self.length
-        return world.sum(self.rows[offset : offset + step - first]).double().cpu()
+        # Doubled on the CPU: some devices have no double precision.
+        return world.sum(self.rows[offset : offset + step - first]).cpu().double()
 
     def first_bad(self, rows: Tensor, step: int) -> tuple[int, str, float] | None:
         """Return step, name and value of the first loss that is not finite."""
@@ -61,7 +62,11 @@ class LossWindow:
         row, column = (int(index) for index in bad.nonzero()[0])
         return self.start(step) + row, self.columns[column], float(rows[row, column])
 
-    def means(self, rows: Tensor, step: int, accumulate: int) -> dict[str, float]:
-        """Return the mean of each column over the window's steps and micro-batches."""
-        del step
-        return dict(zip(self.columns, (rows.mean(0) / accumulate).tolist(), strict=True))
+    def means(self, rows: Tensor, accumulate: int) -> dict[str, float]:
+        """Return the mean of each column over the window's steps and micro-batches.
+
+        Steps whose number is not finite are left out: such are the gradient norms of steps that fp16 scaling skipped.
+        """
+        kept = rows.isfinite()
+        mean = torch.where(kept, rows, 0).sum(0) / kept.sum(0)
+        return dict(zip(self.columns, (mean / accumulate).tolist(), strict=True))

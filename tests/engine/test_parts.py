@@ -17,6 +17,7 @@ from recon.engine.plans import OptimizerPlan, SchedulePlan
 from recon.engine.progress import Progress
 from recon.engine.report import curve
 from recon.engine.validation import Picture
+from recon.engine.window import LossWindow
 from recon.errors import CheckpointError, ParameterError, UsageError
 
 CPU = torch.device("cpu")
@@ -114,6 +115,17 @@ def test_checkpoints_that_are_not_whole(tmp_path):
     (folder / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match="no manifest"):
         verify(folder)
+
+
+def test_means_leave_out_steps_that_were_skipped():
+    window = LossWindow(["loss", "gradient_norm"], 1, 4, CPU)
+    for step, norm in enumerate([float("inf"), 2.0, float("nan"), 4.0]):
+        window.put(step, 0, torch.tensor(1.0 + step), first=True)
+        window.put(step, 1, torch.tensor(norm), first=True)
+    rows = window.read(4, World(0, 1, CPU))
+    assert rows.dtype == torch.float64
+    assert window.first_bad(rows, 4) is None
+    assert window.means(rows, accumulate=2) == {"loss": 1.25, "gradient_norm": 1.5}
 
 
 def test_two_checkpoints_and_one_best_are_kept(tmp_path):

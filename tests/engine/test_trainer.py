@@ -355,3 +355,32 @@ def test_drop_last_is_honoured(trainer, images):
     assert result.step == 12  # an epoch is one batch of four; nothing is skipped
     assert run.records[-1]["step"] == 12
     assert next(r for r in result.records if "epoch" in r)["epoch"] == 5
+
+
+def test_parts_keep_their_mode_over_a_validation(trainer, model):
+    """A frozen part of the model or of a loss that was put into evaluation mode stays there."""
+    seen = []
+
+    class Perceptual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Sequential(nn.Dropout(0.5)).eval()
+
+        def forward(self, prediction, target):
+            seen.append((self.training, self.features[0].training))
+            return (prediction - target).square().mean()
+
+    class Frozen(Callback):
+        def step_start(self, trainer, step):
+            if step == 0:
+                trainer.model[1].eval()
+
+        def step_end(self, trainer, step):
+            modes.append((trainer.model.training, trainer.model[1].training))
+
+    modes = []
+    trainer(None, {"validate_every": 4}, loss=Perceptual(), callbacks=[Frozen()]).fit()
+    assert seen[:4] == [(True, False)] * 4
+    assert seen[4:7] == [(False, False)] * 3
+    assert seen[7:11] == [(True, False)] * 4
+    assert modes == [(True, False)] * 12
