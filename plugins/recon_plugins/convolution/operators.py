@@ -68,9 +68,11 @@ class Convolution(LinearOperator):
         lengths = self.weights.exact.shape[2:]
         self._pads = [_pad_lengths(k, padding) for k in lengths]
         padded = [n + sum(pad) for n, pad in zip(self.size, self._pads, strict=True)]
-        reach = {"zero": max(padded), "circular": min(self.size), "reflect": min(self.size) - 1}[boundary]
-        if max(map(max, self._pads)) > reach:
-            raise self._problem("padding", f"{boundary} padding reaches {reach} samples here, not {self._pads}")
+        for n, pads in zip(self.size, self._pads, strict=True):
+            reach = {"zero": max(pads), "circular": n, "reflect": n - 1}[boundary]
+            if max(pads) > reach:
+                problem = f"{boundary} padding of an axis of {n} reaches {reach} samples, not {max(pads)}: take 'zero'"
+                raise self._problem("padding", problem)
         if any(k > n for k, n in zip(lengths, padded, strict=True)):
             raise self._problem("kernel", f"{tuple(lengths)} is larger than the padded image, {tuple(padded)}")
         # What a strided kernel never reaches at the far end; the transposed convolution leaves zeros there.
