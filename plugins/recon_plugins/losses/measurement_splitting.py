@@ -63,7 +63,7 @@ class MeasurementSplitting(Loss):
     ) -> Tensor:
         """Split, reconstruct, and return the loss."""
         mask = _mask(operator, measurement)
-        seen, held = self.split(mask, generator)
+        seen, held = self.split(mask, generator, axes=measurement.ndim - 2)
         part = _with_mask(operator, seen)
         y = torch.where(seen, measurement, 0)
         prediction = model(y, part) if isinstance(model, OperatorModel) else model(y)
@@ -74,12 +74,12 @@ class MeasurementSplitting(Loss):
             loss = squared(error) if self.norm == "l2" else error.abs()
             return loss.sum() / held.expand(error.shape).sum().clamp(min=1)
 
-    def split(self, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Divide a boolean mask into a part that the model sees and a part that is held out."""
+    def split(self, mask: Tensor, generator: torch.Generator, *, axes: int = 2) -> tuple[Tensor, Tensor]:
+        """Divide a boolean mask, whose last `axes` are the grid's, into a part that the model sees and one held out."""
         drawn = torch.rand(mask.shape, generator=generator, device=mask.device) < self.fraction
         center = torch.ones_like(mask) if self.keep_center else torch.zeros_like(mask)
         for axis, size in enumerate(mask.shape):
-            if self.keep_center and size > 1:
+            if self.keep_center and size > 1 and mask.ndim - axis <= axes:
                 start = max(0, size // 2 - self.keep_center // 2)
                 inside = torch.zeros(size, dtype=torch.bool, device=mask.device)
                 inside[start : start + self.keep_center] = True

@@ -170,6 +170,15 @@ class TestMeasurementSplitting:
             outside[inside] = False
             assert held[outside].float().mean() > 0.7
 
+    def test_centre_of_a_mask_per_item_or_channel_is_that_of_its_grid(self):
+        loss = recon.build("loss", "measurement_splitting", fraction=0.9, keep_center=4)
+        held = loss.split(torch.ones(9, 5, 20, 31).bool(), self.generator())[1]
+        assert not held[:, :, 8:12, 13:17].any()
+        assert held[:, :, :8].float().mean() > 0.8
+        held = loss.split(torch.ones(9, 31).bool(), self.generator(), axes=1)[1]
+        assert not held[:, 13:17].any()
+        assert held[:, :13].float().mean() > 0.8
+
     @pytest.mark.parametrize("norm", ["l2", "l1"])
     def test_value_and_what_the_model_sees(self, norm):
         operator = self.operator()
