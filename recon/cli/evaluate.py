@@ -90,7 +90,7 @@ def _print(experiment: Experiment, label: str, scores: Scores, seconds: float) -
 
 
 def _write(path: Path, experiment: Experiment, label: str, scores: Scores, seconds: float) -> None:
-    from recon.io.atomic import atomic_file
+    from recon.io.atomic import write_text
 
     metrics = experiment.build_metrics()
     content = {
@@ -103,5 +103,4 @@ def _write(path: Path, experiment: Experiment, label: str, scores: Scores, secon
             for name, values in zip(scores.names, scores.values.T.tolist(), strict=True)
         },
     }
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))

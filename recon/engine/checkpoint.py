@@ -47,7 +47,11 @@ class CheckpointStore:
         self.fingerprint = fingerprint
 
     def write(self, kind: str, step: int, files: Mapping[str, bytes], facts: Mapping[str, Any] | None = None) -> Path:
-        """Write a checkpoint of kind ``step`` or ``best``, then drop those that it makes superfluous."""
+        """Write a checkpoint of kind ``step`` or ``best``, then drop those that it makes superfluous.
+
+        These are older ones, and those of later steps: a resumed run comes upon the latter when what it went on from
+        was not the last that had been written, and makes them again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"{kind}-{step:08d}"
         manifest = {
@@ -62,8 +66,10 @@ class CheckpointStore:
             for name, data in files.items():
                 (temporary / name).write_bytes(data)
             (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        for path in self.list(kind)[1 if kind == "best" else KEEP :]:
-            if path != final:
+        found = self.list(kind)
+        kept = found[found.index(final) :][: 1 if kind == "best" else KEEP]
+        for path in found:
+            if path not in kept:
                 shutil.rmtree(path, ignore_errors=True)
         return final
 

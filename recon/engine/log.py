@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recon.io.atomic import atomic_file
+from recon.io.atomic import write_text
 
 __all__ = ["MetricsLog", "read_metrics"]
 
@@ -16,7 +16,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the records of a metrics.jsonl; a last line that was cut off is left out."""
     records: list[dict[str, Any]] = []
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 records.append(json.loads(line))
             except ValueError:
@@ -44,14 +44,13 @@ class MetricsLog:
         if self.path is None:
             return
         self.records = [record for record in read_metrics(self.path) if record["step"] <= step]
-        with atomic_file(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def add(self, record: dict[str, Any]) -> None:
         """Append one record."""
         self.records.append(record)
         if self.path is not None:
-            with self.path.open("a") as stream:
+            with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record) + "\n")
         if self._board is not None:
             for name, value in record.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.engine.log import read_metrics
-from recon.io.atomic import atomic_file
+from recon.io.atomic import write_text
 
 __all__ = ["curve", "write_report"]
 
@@ -38,11 +38,10 @@ def write_report(run: Path) -> Path:
     parts = [f"<h1>{title}</h1>", _summary(records), "<h2>Curves</h2>", curves, _pictures(run / "samples")]
     for heading, file in (("Experiment", "resolved.yaml"), ("Environment", "environment.json")):
         if (run / file).exists():
-            parts.append(f"<h2>{heading}</h2><pre>{html.escape((run / file).read_text())}</pre>")
+            parts.append(f"<h2>{heading}</h2><pre>{html.escape((run / file).read_text(encoding='utf-8'))}</pre>")
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     path = run / "report.html"
-    with atomic_file(path) as temporary:
-        temporary.write_text(page + "".join(parts) + "</html>\n", encoding="utf-8")
+    write_text(path, page + "".join(parts) + "</html>\n")
     return path
 
 

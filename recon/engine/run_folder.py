@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,13 @@ import torch
 
 from recon.engine.checkpoint import CheckpointStore
 from recon.errors import UsageError
-from recon.io.atomic import atomic_file
+from recon.io.atomic import write_text
 from recon.registry import registry
 
-__all__ = ["RunFolder", "environment"]
+__all__ = ["GIVEN", "RESOLVED", "RunFolder", "environment"]
+
+GIVEN = "experiment.yaml"
+RESOLVED = "resolved.yaml"
 
 
 class RunFolder:
@@ -28,22 +30,27 @@ class RunFolder:
     ----------
     path
         The folder; made by `prepare`.
-    files
-        Texts to keep in it by file name: the experiment as it was given and as it was resolved.
+    given
+        The experiment as it was given, kept verbatim as experiment.yaml; None where there is no file.
+    resolved
+        The experiment in full, kept as resolved.yaml.
     fingerprint
         Digest of what the weights depend on.
     """
 
-    def __init__(self, path: str | Path, *, files: Mapping[str, str] | None = None, fingerprint: str = "") -> None:
+    def __init__(
+        self, path: str | Path, *, given: str | None = None, resolved: str | None = None, fingerprint: str = ""
+    ) -> None:
         self.path = Path(path)
-        self.files = dict(files or {})
+        self.given = given
+        self.resolved = resolved
         self.checkpoints = CheckpointStore(self.path / "checkpoints", fingerprint)
         self.metrics = self.path / "metrics.jsonl"
         self.samples = self.path / "samples"
         self.report = self.path / "report.html"
 
-    def prepare(self, *, resume: bool, seed: int) -> None:
-        """Make the folder and write down what is run, where and with what.
+    def prepare(self, *, resume: bool) -> None:
+        """Make the folder; nothing that is in it is touched.
 
         Raises
         ------
@@ -56,10 +63,22 @@ class RunFolder:
         if resume and not used:
             raise UsageError(f"there is no run to resume in {self.path}: leave out --resume to start it")
         self.path.mkdir(parents=True, exist_ok=True)
-        for name, text in self.files.items():
-            _write(self.path / name, text)
-        facts = json.dumps(environment() | {"seed": seed}, indent=1)
-        _write(self.path / "environment.json", facts)
+
+    def describe(self, *, resume: bool, seed: int) -> None:
+        """Write down what is run, where and with what.
+
+        A resumed run keeps the experiment as it was given first, and the environments before this one.
+        """
+        if self.given is not None and not (resume and (self.path / GIVEN).exists()):
+            write_text(self.path / GIVEN, self.given)
+        if self.resolved is not None:
+            write_text(self.path / RESOLVED, self.resolved)
+        path = self.path / "environment.json"
+        facts = environment() | {"seed": seed}
+        if resume and path.exists():
+            first = json.loads(path.read_bytes())
+            facts = first | {"resumed": [*first.get("resumed", []), facts]}
+        write_text(path, json.dumps(facts, indent=1))
 
 
 def environment() -> dict[str, Any]:
@@ -81,8 +100,3 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(text)

@@ -148,7 +148,7 @@ class Trainer:
         device = world.device
         self.micros = world.micros(plan.accumulate)
         if self.run is not None and world.main:
-            self.run.prepare(resume=resume, seed=self.seed)
+            self.run.prepare(resume=resume)
         world.barrier()
         self.keys = Keys(self.seed, device)
         self.model.to(device)
@@ -185,6 +185,8 @@ class Trainer:
         )
         if resume:
             restore(self)
+        if self.run is not None and world.main:  # not before: a checkpoint of another experiment is refused untouched
+            self.run.describe(resume=resume, seed=self.seed)
         if plan.compile and device.type != "cpu":
             self.model.compile()
         self.parallel: nn.Module | DistributedDataParallel = self.model

@@ -19,7 +19,7 @@ from recon.building import build
 from recon.engine.losses import LossTerm
 from recon.engine.plans import SamplingPlan
 from recon.engine.regimes import OperatorMaker, Simulated
-from recon.engine.run_folder import RunFolder
+from recon.engine.run_folder import RESOLVED, RunFolder
 from recon.errors import ExperimentError, FileFormatError, ParameterError, ReconError
 from recon.experiment.forward import ForwardModel
 from recon.experiment.resolve import resolve
@@ -35,11 +35,9 @@ if TYPE_CHECKING:
     from recon.engine.callbacks import Callback
     from recon.engine.trainer import Trainer
 
-__all__ = ["RESOLVED", "SHIPPED", "Experiment", "shipped"]
+__all__ = ["SHIPPED", "Experiment", "shipped"]
 
 SHIPPED = Path(__file__).with_name("shipped")
-GIVEN = "experiment.yaml"
-RESOLVED = "resolved.yaml"
 
 
 def shipped() -> list[str]:
@@ -224,8 +222,7 @@ class Experiment:
         given = self.source.text
         if self.source.overrides:
             given += "".join(f"\n# --set {override}" for override in self.source.overrides) + "\n"
-        files = {GIVEN: given, RESOLVED: dump(self.resolved)}
-        return RunFolder(path, files=files, fingerprint=self.fingerprint)
+        return RunFolder(path, given=given, resolved=dump(self.resolved), fingerprint=self.fingerprint)
 
     @cached_property
     def sampling(self) -> SamplingPlan:

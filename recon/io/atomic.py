@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recon.errors import UsageError
 
-__all__ = ["atomic_file", "atomic_folder"]
+__all__ = ["atomic_file", "atomic_folder", "write_text"]
 
 
 @contextmanager
@@ -78,6 +78,12 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
             shutil.rmtree(old)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, as `atomic_file` does."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _sibling(path: Path) -> Path:

@@ -70,6 +70,10 @@ def test_train_says_where_the_results_are(file, tmp_path, capsys, monkeypatch):
 def test_train_resume_by_run_folder(run, capsys):
     assert main(["train", str(run), "--resume", "--set", "training.steps=6"]) == 0
     assert [path.name for path in sorted((run / "checkpoints").glob("step-*"))] == ["step-00000004", "step-00000006"]
+    assert (run / "experiment.yaml").read_text().startswith(TEXT)  # as it was given first
+    assert "steps: 6" in (run / "resolved.yaml").read_text()
+    environment = json.loads((run / "environment.json").read_text())
+    assert [part["seed"] for part in environment["resumed"]] == [0]
 
 
 def test_train_bad_input(file, run, tmp_path, capsys):

@@ -213,9 +213,12 @@ def test_the_fingerprint_covers_what_the_weights_depend_on(load):
 
 def test_another_experiment_is_not_resumed(load, tmp_path):
     load().trainer(tmp_path / "run").fit()
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     other = load(overrides=["forward.1.sigma=0.2", "training.steps=4"])
     with pytest.raises(Exception, match="belongs to another experiment"):
         other.trainer(tmp_path / "run").fit(resume=True)
+    for name in ("experiment.yaml", "resolved.yaml", "environment.json", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == before[tmp_path / "run" / name]
 
 
 def test_unknown_experiments(tmp_path):

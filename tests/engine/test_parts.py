@@ -137,6 +137,18 @@ def test_two_checkpoints_and_one_best_are_kept(tmp_path):
     assert names == ["best-00000005", "step-00000004", "step-00000005"]
 
 
+def test_checkpoints_of_later_steps_go(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for step in (10, 20, 30):
+        store.write("step", step, {"a": b"a"})
+    store.write("best", 30, {"a": b"a"})
+    (tmp_path / "step-00000030" / "a").write_bytes(b"damaged")
+    assert store.newest("step") == tmp_path / "step-00000020"  # what a run goes on from
+    store.write("step", 25, {"a": b"a"})
+    store.write("best", 25, {"a": b"a"})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best-00000025", "step-00000020", "step-00000025"]
+
+
 def test_weights_of_another_network_are_explained(tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(tensor_bytes({"weight": torch.zeros(2, 2), "extra": torch.zeros(1)}))
