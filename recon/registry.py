@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -122,7 +123,7 @@ class Registry:
         self._environ = environ
         self.plugins: list[Plugin] = []
         self._entries: dict[tuple[Kind, str], Entry] = {}
-        found = [(entry_point, *_distribution(entry_point)) for entry_point in entry_points]
+        found = [(entry_point, *_distribution(entry_point.dist)) for entry_point in entry_points]
         # First-party first, then by name: what an environment offers never depends on the order of installation.
         found.sort(key=lambda item: (item[1] != DISTRIBUTION, item[0].name, item[1]))
         for entry_point, distribution, version in found:
@@ -360,10 +361,13 @@ def _listed(part: object, wanted: type) -> list[Any]:
     return items
 
 
-def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    if entry_point.dist is None:
+@cache
+def _distribution(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    # One distribution may own dozens of entry points, and each look parses all of its metadata.
+    if distribution is None:
         return "unknown", ""
-    return _normalise(entry_point.dist.name), entry_point.dist.version
+    metadata = distribution.metadata
+    return _normalise(metadata["Name"]), metadata["Version"]
 
 
 def _normalise(name: str) -> str:

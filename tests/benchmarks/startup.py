@@ -16,7 +16,7 @@ COMMANDS = {
     "recon --help": ["-m", "recon", "--help"],
     "recon plugins": ["-m", "recon", "plugins"],
     "import torch": ["-c", "import torch"],
-    "build an operator": ["-c", "import recon; recon.build('operator', 'fourier', size=(8, 8))"],
+    "build an operator": ["-c", "import recon; recon.build('operator', 'fourier')"],
 }
 
 
