@@ -64,8 +64,11 @@ class Metric(nn.Module, ABC):
 class Dataset(Protocol):
     """A map-style dataset whose items are dictionaries of tensors without the batch axis.
 
-    Keys: ``image`` (channel, *space) for ground truth, ``measurement`` for measured data. An item may carry more
-    tensors of any name. Item `index` is always the same: randomness belongs to the engine, or is keyed by the index.
+    Keys: ``image`` (channel, *space) for ground truth, ``measurement`` for measured data. ``target`` is what
+    reconstructions are compared with where that is not the image itself: a magnitude, class labels (int64). Tensors
+    named like an argument that the forward operator awaits (`Operator.per_item`: ``mask``, ``maps``) make it the
+    operator of that item. An item may carry more tensors of any name. Item `index` is always the same: randomness
+    belongs to the engine, or is keyed by the index.
     """
 
     def __len__(self) -> int:

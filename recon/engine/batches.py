@@ -13,8 +13,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from recon.engine.keys import BatchOrder, Keys, Purpose
 from recon.engine.plans import SamplingPlan
-from recon.engine.sampling import Draw, ItemStore, check_crop, cut, draw, to_float
-from recon.errors import UsageError
+from recon.engine.sampling import Draw, ItemStore, check_crop, cut, draw, ready
+from recon.errors import ReconError, UsageError
 from recon.interfaces import Dataset
 
 __all__ = ["Batch", "ResidentSource", "Source", "StreamedSource", "make_source"]
@@ -86,7 +86,7 @@ class ResidentSource:
                 parts = (numbers.where, numbers.mirror, numbers.turn)
                 numbers = Draw(*(None if part is None else self._send(part) for part in parts))  # type: ignore[arg-type]
         crop = self.sampler.plan.crop
-        return {name: to_float(store.take(indices, numbers, crop)) for name, store in self.stores.items()}
+        return {name: ready(name, store.take(indices, numbers, crop)) for name, store in self.stores.items()}
 
     def stream(self, start: int, stop: int, micros: Sequence[int]) -> Generator[Batch]:
         """Iterate over the micro-batches `micros` of steps `start` to `stop`."""
@@ -108,26 +108,26 @@ class StreamedSource:
 
     def batch(self, step: int, micro: int) -> Batch:
         """Return one micro-batch on the device."""
-        batch = _Micro(self.sampler, self.accumulate)[step * self.accumulate + micro]
-        return {name: to_float(value.to(self.device)) for name, value in batch.items()}
+        batch = _whole(_Micro(self.sampler, self.accumulate)[step * self.accumulate + micro])
+        return {name: ready(name, value.to(self.device)) for name, value in batch.items()}
 
     def stream(self, start: int, stop: int, micros: Sequence[int]) -> Generator[Batch]:
         """Iterate over the micro-batches `micros` of steps `start` to `stop`."""
-        wanted = [step * self.accumulate + micro for step in range(start, stop) for micro in micros]
-        workers = min(self.sampler.plan.workers, len(wanted))
-        loader: DataLoader[Batch] = DataLoader(
+        workers = min(self.sampler.plan.workers, (stop - start) * len(micros))
+        loader: DataLoader[Batch | ReconError] = DataLoader(
             _Micro(self.sampler, self.accumulate),
             batch_size=None,
-            sampler=wanted,
+            sampler=(step * self.accumulate + micro for step in range(start, stop) for micro in micros),
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if workers else None,
             worker_init_fn=_start_worker,
         )
-        yield from self._overlapped(iter(loader)) if self.device.type == "cuda" else map(self._plain, loader)
+        batches = map(_whole, loader)
+        yield from self._overlapped(batches) if self.device.type == "cuda" else map(self._plain, batches)
 
     def _plain(self, batch: Batch) -> Batch:
-        return {name: to_float(value.to(self.device)) for name, value in batch.items()}
+        return {name: ready(name, value.to(self.device)) for name, value in batch.items()}
 
     def _overlapped(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Copy each batch on a second stream while the one before is being worked on."""
@@ -143,21 +143,29 @@ class StreamedSource:
                     value.record_stream(main)
             if raw is not None:
                 with torch.cuda.stream(side):
-                    ahead = {name: to_float(value.to(self.device, non_blocking=True)) for name, value in raw.items()}
+                    ahead = {name: ready(name, value.to(self.device, non_blocking=True)) for name, value in raw.items()}
             if current is not None:
                 yield current
             elif raw is None:
                 return
 
 
-class _Micro(TorchDataset[Batch]):
-    """Micro-batch `step * accumulate + micro` as an item, so that a worker makes it whole."""
+class _Micro(TorchDataset[Batch | ReconError]):
+    """Micro-batch `step * accumulate + micro` as an item, so that a worker makes it whole.
+
+    Errors of the toolkit are handed over as items: the loader would bury their one line in a worker's traceback.
+    """
 
     def __init__(self, sampler: _Sampler, accumulate: int) -> None:
         self.sampler, self.accumulate = sampler, accumulate
 
-    def __getitem__(self, index: int) -> Batch:
-        step, micro = divmod(index, self.accumulate)
+    def __getitem__(self, index: int) -> Batch | ReconError:
+        try:
+            return self._batch(*divmod(index, self.accumulate))
+        except ReconError as error:
+            return error.with_traceback(None)
+
+    def _batch(self, step: int, micro: int) -> Batch:
         indices, numbers = self.sampler(step, micro)
         sampler = self.sampler
         items = [_item(sampler.dataset, i, sampler.keys) for i in indices.tolist()]
@@ -169,6 +177,15 @@ class _Micro(TorchDataset[Batch]):
                 raise UsageError(f"{name}s of different sizes make no batch: set data.crop")
             batch[name] = torch.stack(parts)
         return batch
+
+
+def _whole(batch: Batch | ReconError) -> Batch:
+    if isinstance(batch, ReconError):
+        try:
+            raise batch
+        finally:
+            del batch  # else the error and this frame would keep each other alive, and with them the workers
+    return batch
 
 
 def make_source(
@@ -231,6 +248,7 @@ def _item(dataset: Dataset, index: int, keys: Sequence[str]) -> Mapping[str, Ten
 def _start_worker(worker: int) -> None:  # noqa: ARG001 - the loader passes it
     torch.set_num_threads(1)
     # Signals to the whole group (Ctrl-C, a cluster's SIGTERM) are the main process's to obey: a worker that died of one
-    # would fail the step that is still to be finished. Workers end with the loader, or with their parent.
+    # would fail the step that is still to be finished. Workers end with the loader, or with their parent; a second
+    # SIGTERM ends them at once, as Python's exit relies on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from recon.engine.keys import Keys, Purpose
+from recon.engine.plans import SamplingPlan
 from recon.engine.sampling import to_float
 from recon.errors import UsageError
 from recon.interfaces import Dataset
+from recon.operators.algebra import Identity
 from recon.operators.base import LinearOperator, Operator
 from recon.operators.composition import Composition
 
@@ -37,6 +39,10 @@ class Sample:
 
 class Regime:
     """Makes measurement, target and operator out of a batch of stored items.
+
+    Items may also hold ``target``, what reconstructions are compared with where that is not the image itself, and
+    tensors that the operator awaits, such as ``mask`` and ``maps`` (see `Operator.per_item`): then every item has an
+    operator of its own.
 
     Parameters
     ----------
@@ -68,26 +74,54 @@ class Regime:
         self.device = device
         self._known.clear()
 
+    def keys_of(self, item: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """Return the names of what is needed of items like this one: `keys`, a target, what the operator awaits."""
+        if not isinstance(item, Mapping):
+            return self.keys  # whoever reads the items says what is wrong with them
+        found = [*self.keys, "target"] if self.has_target and "target" in item else [*self.keys]
+        if self.has_operator and self.keys[-1] in item:
+            awaited = self._forward(item[self.keys[-1]].shape[1:]).operator.awaited
+            found += [name for name in awaited if name in item and name not in found]
+        return tuple(found)
+
+    def check_sampling(self, plan: SamplingPlan) -> None:
+        """Refuse crops and mirrors of what an operator measured as a whole: they would no longer fit the operator."""
+        if self.name == "operator" or (plan.crop is None and plan.augment == "none"):
+            return
+        if isinstance(self._operator, Operator) and not isinstance(self._operator.noiseless, Identity):
+            raise UsageError(
+                f"data.crop and data.augment do not fit regime {self.name!r}: the operator measured whole images; "
+                "leave them out, take regime: operator to simulate the measurements, or leave out forward"
+            )
+
     def __call__(self, batch: Mapping[str, Tensor], keys: Keys, purpose: Purpose, step: int, micro: int) -> Sample:
         """Make the sample of a micro-batch; masks and noise are keyed by (purpose, step, micro)."""
+        target = batch.get("target", batch.get("image")) if self.has_target else None
         if self.name == "operator":
-            return self.simulate(batch["image"], keys, purpose, step, micro)
-        target = batch["image"] if self.has_target else None
-        operator = self._forward(batch["measurement"].shape[2:]).noiseless if self.has_operator else None
+            return self._simulate(batch, target, lambda: keys.generator(purpose, step, micro))
+        operator = None
+        if self.has_operator:
+            forward = self._forward(batch["measurement"].shape[2:])
+            own = forward.operator.for_items(batch) if forward.per_item else forward.operator
+            operator = forward.noiseless if own is forward.operator else cast("LinearOperator", own.noiseless)
         return Sample(batch["measurement"], target, operator)
 
-    def simulate(self, image: Tensor, keys: Keys, purpose: Purpose, step: int, micro: int) -> Sample:
-        """Measure an image: y = A(x) + e."""
+    def _simulate(
+        self, batch: Mapping[str, Tensor], target: Tensor | None, generator: Callable[[], torch.Generator]
+    ) -> Sample:
+        """Measure the images: y = A(x) + e."""
+        image = batch["image"]
         forward = self._forward(image.shape[2:])
-        operator, noiseless = forward.operator, forward.noiseless
-        if forward.family or operator.stochastic:
-            generator = keys.generator(purpose, step, micro)
-            if forward.family:
-                operator = operator.sample(generator)
-                noiseless = cast("LinearOperator", operator.noiseless)
-            if operator.stochastic:
-                return Sample(operator(image, generator=generator), image, noiseless)
-        return Sample(operator(image), image, noiseless)
+        operator = forward.operator
+        if forward.per_item:
+            operator = operator.for_items(batch)
+        drawn = generator() if forward.family or operator.stochastic else None
+        if forward.family and drawn is not None:
+            operator = operator.sample(drawn)
+        known = operator is forward.operator
+        noiseless = forward.noiseless if known else cast("LinearOperator", operator.noiseless)
+        measurement = operator(image, generator=drawn) if operator.stochastic else operator(image)
+        return Sample(measurement, target, noiseless)
 
     def _forward(self, size: torch.Size) -> _Forward:
         known = self._known.get(size)
@@ -100,17 +134,18 @@ class Regime:
             else:
                 operator = operator(tuple(size)).to(self.device)
             noiseless = cast("LinearOperator", operator.noiseless)
-            known = self._known[size] = _Forward(operator, noiseless, _is_family(operator))
+            known = self._known[size] = _Forward(operator, noiseless, _is_family(operator), bool(operator.awaited))
         return known
 
 
 @dataclass(frozen=True, slots=True)
 class _Forward:
-    """An operator on the device, without its noise, and whether it is a random family."""
+    """An operator on the device, without its noise, whether it is a random family, and whether items complete it."""
 
     operator: Operator
     noiseless: LinearOperator
     family: bool
+    per_item: bool
 
 
 class Simulated:
@@ -140,6 +175,7 @@ class Simulated:
         item = dict(self.dataset[index])
         image = to_float(item["image"])[None]
         operator = self.operator if isinstance(self.operator, Operator) else self.operator(tuple(image.shape[2:]))
+        operator = operator.for_items({name: item[name][None] for name in operator.awaited if name in item})
         with torch.no_grad():
             if operator.stochastic:
                 generator = Keys(self.seed, torch.device("cpu")).generator(Purpose.ITEM, index)

@@ -11,7 +11,7 @@ from torch import Tensor
 from recon.engine.plans import SamplingPlan
 from recon.errors import UsageError
 
-__all__ = ["Draw", "ItemStore", "check_crop", "cut", "draw", "to_float"]
+__all__ = ["Draw", "ItemStore", "check_crop", "cut", "draw", "ready", "to_float"]
 
 _INTEGER_SCALES = {torch.uint8: 255.0, torch.uint16: 65535.0}
 
@@ -154,6 +154,12 @@ def to_float(x: Tensor) -> Tensor:
         return x.to(torch.complex64)
     scale = _INTEGER_SCALES.get(x.dtype)
     return x.float() if scale is None else x.float().div_(scale)
+
+
+def ready(name: str, x: Tensor) -> Tensor:
+    """Convert what an item stores under a name: images and measurements to float, masks and class labels not."""
+    as_stored = x.dtype in (torch.bool, torch.int64) and name not in ("image", "measurement")
+    return x if as_stored else to_float(x)
 
 
 def _partner(axis: int, axes: int) -> int:

@@ -103,6 +103,7 @@ class Trainer:
         self.plan = plan if isinstance(plan, TrainingPlan) else TrainingPlan.model_validate(dict(plan))
         self.sampling = sampling if sampling is not None else SamplingPlan()
         self.regime = Regime(regime, operator)
+        self.regime.check_sampling(self.sampling)
         self.losses = Losses(loss_terms(loss), self.regime)
         self.metrics = metric_names(metrics)
         self.seed = seed
@@ -161,7 +162,7 @@ class Trainer:
             metric.to(device)
         self.source = make_source(
             self.train_data,
-            keys=self.regime.keys,
+            keys=self.regime.keys_of(self.train_data[0]) if len(self.train_data) else self.regime.keys,
             plan=self.sampling,
             batch_size=plan.batch_size,
             accumulate=plan.accumulate,

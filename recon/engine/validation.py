@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recon.engine.keys import Keys, Purpose
 from recon.engine.losses import Losses
 from recon.engine.regimes import Regime, Sample
-from recon.engine.sampling import to_float
+from recon.engine.sampling import ready
 from recon.errors import UsageError
 from recon.interfaces import Dataset, Metric
 
@@ -138,14 +138,12 @@ class Validator:
     def sample(self, index: int) -> Sample:
         """Return one validation item as a batch of one."""
         item = self._item(index)
-        if self.regime.name == "operator":
-            return self.regime.simulate(item["image"], self.keys, Purpose.VALIDATE, index, 0)
         sample = self.regime(item, self.keys, Purpose.VALIDATE, index, 0)
-        return Sample(sample.measurement, item.get("image"), sample.operator)
+        return Sample(sample.measurement, item.get("target", item.get("image")), sample.operator)
 
     def _names(self, model: nn.Module | None) -> tuple[str, ...]:
         """Return what is computed of every item: the first tells whether there is a ground truth."""
-        names = list(self.metrics) if "image" in self._item(0) else []
+        names = list(self.metrics) if {"image", "target"} & self._item(0).keys() else []
         if self.losses is not None and model is not None:
             names.append("loss")
             names += [f"loss/{name}" for name in self.losses.names] if len(self.losses.names) > 1 else []
@@ -172,8 +170,8 @@ class Validator:
         missing = [name for name in self.regime.keys if name not in raw]
         if missing:
             raise UsageError(f"validation item {index} has no {missing[0]!r} (it has: {', '.join(raw)})")
-        wanted = {"image", "measurement"} & set(raw)
-        item = {name: to_float(raw[name].to(self.device))[None] for name in sorted(wanted)}
+        wanted = {"image", "measurement", "target"} & set(raw) | set(self.regime.keys_of(raw))
+        item = {name: ready(name, raw[name].to(self.device))[None] for name in sorted(wanted)}
         size = sum(value.nbytes for value in item.values())
         if self._cached + size <= _CACHE_BYTES:
             self._cache[index] = item

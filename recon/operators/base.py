@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self, overload
 
 import torch
@@ -53,6 +54,8 @@ class Operator(nn.Module, ABC):
     """Whether images are complex by nature (k-space operators); real ones are accepted all the same."""
     complex_output: bool = False
     """Whether measurements are complex even where the image is real."""
+    per_item: tuple[str, ...] = ()
+    """Arguments that may be left None because data may bring them, one for each item: masks, coil sensitivities."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -61,6 +64,16 @@ class Operator(nn.Module, ABC):
     def sample(self, generator: torch.Generator) -> Operator:  # noqa: ARG002 - part of the interface
         """Draw a member of a random family of operators, such as one with a new mask; by default itself."""
         return self
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Names of the `per_item` arguments that are None."""
+        return tuple(name for name in self.per_item if getattr(self, name) is None)
+
+    def for_items(self, items: Mapping[str, Tensor]) -> Operator:
+        """Return the operator of these items: arguments that are `awaited` are taken from a batch of them, by name."""
+        found = {name: items[name] for name in self.awaited if name in items}
+        return self.with_(**found) if found else self
 
     @property
     def noiseless(self) -> Operator:

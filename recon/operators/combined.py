@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
 import torch
@@ -26,18 +26,33 @@ class Combined(Operator):
 
     def sample(self, generator: torch.Generator) -> Operator:
         """Draw every part that is a random family; the operator itself if none is."""
+        return self._with_parts(lambda part: part.sample(generator))
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Names that a part awaits."""
+        parts = [part for value in self._parts().values() for part in (value if isinstance(value, list) else [value])]
+        return tuple(dict.fromkeys(name for part in parts for name in part.awaited))
+
+    def for_items(self, items: Mapping[str, Tensor]) -> Operator:
+        """Return the operator whose parts are those of these items; the operator itself if no part awaits any."""
+        return self._with_parts(lambda part: part.for_items(items))
+
+    def _parts(self) -> dict[str, Operator | list[Operator]]:
+        """Return the arguments that are operators, or lists of them."""
+        return {
+            name: list(cast("Iterable[Operator]", value)) if isinstance(value, nn.ModuleList) else value
+            for name, value in self.arguments().items()
+            if isinstance(value, (Operator, nn.ModuleList))
+        }
+
+    def _with_parts(self, change: Callable[[Operator], Operator]) -> Operator:
         changes: dict[str, Any] = {}
-        for name, value in self.arguments().items():
-            if isinstance(value, Operator):
-                drawn: Any = value.sample(generator)
-                changed = drawn is not value
-            elif isinstance(value, nn.ModuleList):
-                drawn = [cast("Operator", part).sample(generator) for part in value]
-                changed = any(new is not old for new, old in zip(drawn, value, strict=True))
-            else:
-                continue
-            if changed:
-                changes[name] = drawn
+        for name, value in self._parts().items():
+            old = value if isinstance(value, list) else [value]
+            new = [change(part) for part in old]
+            if any(a is not b for a, b in zip(new, old, strict=True)):
+                changes[name] = new if isinstance(value, list) else new[0]
         return self.with_(**changes) if changes else self
 
 

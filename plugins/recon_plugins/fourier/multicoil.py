@@ -30,7 +30,8 @@ class MulticoilFourier(Fourier):
     ----------
     maps
         Sensitivities (coil, *space), or (batch, coil, *space) for maps per item, as a tensor or nested list; or the
-        settings of a `Birdcage`, such as ``{"coils": 8}``, for simulations at any image size.
+        settings of a `Birdcage`, such as ``{"coils": 8}``, for simulations at any image size. None if the data bring
+        them, see `per_item`.
     mask, resample, dimensions
         As for `Fourier`.
 
@@ -40,19 +41,24 @@ class MulticoilFourier(Fourier):
     doi:10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S
     """
 
+    per_item = ("mask", "maps")
+
     def __init__(
         self,
         *,
-        maps: Tensor | Sequence[Any] | Mapping[str, Any] | Birdcage,
+        maps: Tensor | Sequence[Any] | Mapping[str, Any] | Birdcage | None = None,
         mask: MaskLike | None = None,
         resample: bool = False,
         dimensions: Literal[2, 3] = 2,
     ) -> None:
         super().__init__(mask=mask, resample=resample, dimensions=dimensions)
         self._birdcage = Birdcage.parse(maps) if isinstance(maps, (Mapping, Birdcage)) else None
-        space = self._space()
+        space, coils = self._space(), None
+        self._maps: Tensor | None
         if self._birdcage is not None:
             coils = self._birdcage.coils
+        if self._birdcage is not None or maps is None:
+            self._maps = None
         else:
             tensor = as_complex(torch.as_tensor(maps)).resolve_conj()
             shape = tuple(tensor.shape)
@@ -63,14 +69,13 @@ class MulticoilFourier(Fourier):
                 raise UsageError(f"a mask of k-space {space} does not fit maps of shape {shape}")
             space = tuple(sizes)
             # Kept as real numbers: nn.Module.to(dtype) would drop the imaginary part of a complex buffer.
-            self._maps: Tensor
             self.register_buffer("_maps", torch.view_as_real(tensor), persistent=False)
         self.input_shape, self.output_shape = (1, *space), (coils, *space)
 
     @property
-    def maps(self) -> Tensor | Birdcage:
+    def maps(self) -> Tensor | Birdcage | None:
         """The sensitivities, complex, or the rule that gives them."""
-        return torch.view_as_complex(self._maps) if self._birdcage is None else self._birdcage
+        return self._birdcage if self._maps is None else torch.view_as_complex(self._maps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Measure. Shapes: x (batch, 1, *space) -> y (batch, coil, *k)."""
@@ -93,6 +98,10 @@ class MulticoilFourier(Fourier):
         dtype = as_complex(x[:0]).dtype
         size = x.shape[-self.dimensions :]
         maps = self.maps
+        if maps is None:
+            raise UsageError(
+                "MulticoilFourier has no coil sensitivities: give maps, or data whose items hold 'maps' (coil, *space)"
+            )
         maps = maps.maps(size, x.device, dtype) if isinstance(maps, Birdcage) else maps.to(dtype)
         if maps.shape[-self.dimensions :] != size or (maps.ndim == self.dimensions + 2 and len(maps) != len(x)):
             raise UsageError(f"data of shape {tuple(x.shape)} do not fit coil maps of shape {tuple(maps.shape)}")

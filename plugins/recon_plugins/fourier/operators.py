@@ -33,9 +33,10 @@ class Fourier(LinearOperator):
     Parameters
     ----------
     mask
-        Where k-space is measured: None (everywhere); a tensor or nested list of 0 and 1, of shape (W,) for columns,
-        (*k) with sizes of 1 where it does not vary, or (batch, 1, *k) for a mask per item; or the settings of a
-        `ColumnSampling`, such as ``{"kind": "random", "acceleration": 4, "center_fraction": 0.08, "seed": 0}``.
+        Where k-space is measured: None (everywhere, unless the data bring masks, see `per_item`); a tensor or nested
+        list of 0 and 1, of shape (W,) for columns, (*k) with sizes of 1 where it does not vary, or (batch, 1, *k)
+        for a mask per item; or the settings of a `ColumnSampling`, such as ``{"kind": "random", "acceleration": 4,
+        "center_fraction": 0.08, "seed": 0}``.
     resample
         Whether `sample` draws a new mask by the settings given as `mask`.
     dimensions
@@ -44,6 +45,7 @@ class Fourier(LinearOperator):
 
     complex_input = True
     complex_output = True
+    per_item = ("mask",)
 
     def __init__(self, *, mask: MaskLike | None = None, resample: bool = False, dimensions: Literal[2, 3] = 2) -> None:
         super().__init__()
