@@ -50,7 +50,7 @@ def upscaled() -> list[Example]:
 
 
 def from_adjoint() -> list[Example]:
-    """Undersampled k-space, complex and as magnitude."""
+    """Undersampled k-space, complex, as magnitude, and the middle of coils combined."""
     operator = {"use": "fourier", "mask": [1, 0, 1, 1, 0, 1, 1]}
     return [
         Example(
@@ -60,6 +60,12 @@ def from_adjoint() -> list[Example]:
             complex=True,
         ),
         Example(params={"model": _unet(1), "part": "magnitude"}, operator=operator, shape=(2, 1, 5, 7), complex=True),
+        Example(
+            params={"model": _unet(1), "part": "rss", "crop": [4, 5]},
+            operator=operator,
+            shape=(2, 3, 6, 7),
+            complex=True,
+        ),
     ]
 
 

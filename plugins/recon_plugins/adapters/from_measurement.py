@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from recon.errors import UsageError
 from recon.interfaces import OperatorModel
 from recon.operators import LinearOperator
 from recon.schema import Part
@@ -16,16 +17,18 @@ from recon.schema import Part
 __all__ = ["FromAdjoint", "FromMethod", "FromPinv"]
 
 Network = Annotated[nn.Module, Part("model")]
-Seen = Literal["complex", "magnitude", "real"]
+Seen = Literal["complex", "magnitude", "real", "rss"]
+Size = tuple[Annotated[int, Ge(1)], ...]
 
 
 class _FromMeasurement(OperatorModel):
-    """f(y) = g(first image), with what the network is to see of a complex image."""
+    """f(y) = g(first image), with what the network is to see of it."""
 
-    def __init__(self, model: nn.Module, part: Seen) -> None:
+    def __init__(self, model: nn.Module, part: Seen, crop: Size | None) -> None:
         super().__init__()
         self.model = model
         self.part = part
+        self.crop = None if crop is None else tuple(crop)
         self.channels_last = bool(getattr(model, "channels_last", False))
 
     @abstractmethod
@@ -35,10 +38,23 @@ class _FromMeasurement(OperatorModel):
     def forward(self, y: Tensor, operator: LinearOperator) -> Tensor:
         """Make the first image, in full precision also under autocast, and apply the network."""
         with torch.autocast(y.device.type, enabled=False):
-            x = self.first_image(y, operator)
-            if x.is_complex() and self.part != "complex":
-                x = x.abs() if self.part == "magnitude" else x.real.contiguous()
-        return self.model(x)
+            x = self._seen(self.first_image(y, operator))
+        result: Tensor = self.model(x)
+        return result
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Return the part of the first image that the network sees."""
+        if self.crop is not None:
+            space = x.shape[2:]
+            if len(space) != len(self.crop) or any(n < wanted for n, wanted in zip(space, self.crop, strict=True)):
+                raise UsageError(f"crop {list(self.crop)} does not fit the first image of size {list(space)}")
+            for axis, (n, wanted) in enumerate(zip(space, self.crop, strict=True), start=2):
+                x = x.narrow(axis, (n - wanted) // 2, wanted)
+        if self.part == "rss":
+            return torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        if x.is_complex() and self.part != "complex":
+            return x.abs() if self.part == "magnitude" else x.real.contiguous()
+        return x.contiguous()
 
 
 class FromAdjoint(_FromMeasurement):
@@ -51,12 +67,14 @@ class FromAdjoint(_FromMeasurement):
     model
         The network g, which takes images.
     part
-        What the network sees of a complex image: all of it, its magnitude, or its real part. Real images stay as they
-        are.
+        What the network sees of a complex image: all of it, its magnitude, or its real part, where real images stay as
+        they are; or "rss", the root of the sum of squares over the channels, which combines coils.
+    crop
+        Size of the middle of the image that the network sees, and returns; by default all of it.
     """
 
-    def __init__(self, *, model: Network, part: Seen = "complex") -> None:
-        super().__init__(model, part)
+    def __init__(self, *, model: Network, part: Seen = "complex", crop: Size | None = None) -> None:
+        super().__init__(model, part, crop)
 
     def first_image(self, y: Tensor, operator: LinearOperator) -> Tensor:
         """Return A^H y."""
@@ -73,8 +91,10 @@ class FromPinv(_FromMeasurement):
     model
         The network g, which takes images.
     part
-        What the network sees of a complex image: all of it, its magnitude, or its real part. Real images stay as they
-        are.
+        What the network sees of a complex image: all of it, its magnitude, or its real part, where real images stay as
+        they are; or "rss", the root of the sum of squares over the channels, which combines coils.
+    crop
+        Size of the middle of the image that the network sees, and returns; by default all of it.
     iterations, tolerance, damping
         As for `LinearOperator.pinv`. Tolerance 0 takes all iterations and never waits for the device.
     """
@@ -84,11 +104,12 @@ class FromPinv(_FromMeasurement):
         *,
         model: Network,
         part: Seen = "complex",
+        crop: Size | None = None,
         iterations: Annotated[int, Ge(1)] = 50,
         tolerance: Annotated[float, Ge(0)] = 1e-6,
         damping: Annotated[float, Ge(0)] = 0.0,
     ) -> None:
-        super().__init__(model, part)
+        super().__init__(model, part, crop)
         self.iterations = iterations
         self.tolerance = tolerance
         self.damping = damping
@@ -110,12 +131,21 @@ class FromMethod(_FromMeasurement):
     model
         The network g, which takes images.
     part
-        What the network sees of a complex image: all of it, its magnitude, or its real part. Real images stay as they
-        are.
+        What the network sees of a complex image: all of it, its magnitude, or its real part, where real images stay as
+        they are; or "rss", the root of the sum of squares over the channels, which combines coils.
+    crop
+        Size of the middle of the image that the network sees, and returns; by default all of it.
     """
 
-    def __init__(self, *, method: Annotated[Any, Part("method")], model: Network, part: Seen = "complex") -> None:
-        super().__init__(model, part)
+    def __init__(
+        self,
+        *,
+        method: Annotated[Any, Part("method")],
+        model: Network,
+        part: Seen = "complex",
+        crop: Size | None = None,
+    ) -> None:
+        super().__init__(model, part, crop)
         self.method = method
 
     def first_image(self, y: Tensor, operator: LinearOperator) -> Tensor:

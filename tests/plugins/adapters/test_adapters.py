@@ -160,6 +160,30 @@ class TestFirstImages:
         assert torch.equal(spy.seen, operator.adjoint(y))
 
 
+class TestWhatTheNetworkSees:
+    def test_crop_is_the_middle_as_fastmri_takes_it(self):
+        """Start at (n - crop) // 2, for all parities."""
+        operator = recon.build("operator", "fourier")
+        x = randn(2, 1, 9, 8, dtype=torch.complex128)
+        for crop, inside in (((4, 5), (slice(2, 6), slice(1, 6))), ((9, 8), (slice(9), slice(8)))):
+            spy = Spy()
+            result = FromAdjoint(model=spy, crop=crop)(operator(x), operator)
+            torch.testing.assert_close(result, x[..., inside[0], inside[1]])
+            assert spy.seen.is_contiguous()
+
+    def test_rss_combines_coils(self):
+        operator = recon.build("operator", "fourier")
+        x = randn(2, 3, 5, 6, dtype=torch.complex128)
+        seen = FromPinv(model=Spy(), part="rss")(operator(x), operator)
+        torch.testing.assert_close(seen, x.abs().square().sum(1, keepdim=True).sqrt())
+
+    @pytest.mark.parametrize("crop", [(6, 6), (5,), (4, 4, 1)])
+    def test_crops_that_do_not_fit_are_refused(self, crop):
+        operator = recon.build("operator", "fourier")
+        with pytest.raises(UsageError, match=r"crop \[.*\] does not fit the first image of size \[5, 6\]"):
+            FromAdjoint(model=Spy(), crop=crop)(randn(1, 1, 5, 6), operator)
+
+
 def test_adapters_nest_as_data():
     config = {
         "use": "from_adjoint",
