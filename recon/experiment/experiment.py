@@ -74,6 +74,8 @@ class Experiment:
     def load(cls, name: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
         """Read an experiment from a file, from the run folder that it was run in, or by its shipped name.
 
+        Relative paths start from the file's folder, or from the working folder if it is not a file of one's own.
+
         Parameters
         ----------
         name
@@ -88,13 +90,14 @@ class Experiment:
         ExperimentError
             If anything in it is wrong.
         """
-        path = Path(name)
+        path, folder = Path(name), None
         if path.is_dir():
             run, path = path, path / RESOLVED
+            folder = Path.cwd()  # the paths in it are absolute, those of the overrides are the user's
             if not path.is_file():
                 raise FileFormatError(f"{run} is not a run folder: it holds no {RESOLVED}")
         elif not path.is_file() and str(name) in shipped():
-            path = SHIPPED / f"{name}.yaml"
+            path, folder = SHIPPED / f"{name}.yaml", Path.cwd()
         if not path.is_file():
             hint = suggest(path.stem, shipped())
             raise FileFormatError(f"experiment file {name} does not exist{hint}; shipped: {', '.join(shipped())}")
@@ -102,7 +105,7 @@ class Experiment:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise FileFormatError(f"experiment file {path} is not readable text: {error}") from None
-        return cls(Source(text, str(path), overrides), path.parent.resolve())
+        return cls(Source(text, str(path), overrides), folder if folder is not None else path.parent.resolve())
 
     @property
     def name(self) -> str:

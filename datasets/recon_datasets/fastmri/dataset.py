@@ -17,7 +17,7 @@ from torch import Tensor
 from recon.errors import FileFormatError
 from recon.io.hdf5 import open_hdf5
 from recon.io.listing import list_files
-from recon_datasets.fastmri.volume import Volume, open_volume
+from recon_datasets.fastmri.volume import Volume, inverse_fft, open_volume
 
 __all__ = ["FastMRI"]
 
@@ -26,9 +26,12 @@ class FastMRI:
     """Slices of the fastMRI files below a folder, as published: nothing is cropped, masked or scaled but by `scale`.
 
     Items: ``measurement`` (coil, H, W) complex64, with one coil for single-coil files; ``image`` (1, h, w) float32, the
-    reference reconstruction, which is smaller than k-space (320 x 320 for knees); ``mask`` (W,) boolean, all true where
-    the file is fully sampled; ``maximum``, ``volume`` and ``slice``, scalars for metrics by volume. Files without a
-    reference (the published test sets) give no ``image``.
+    reference reconstruction, which is smaller than k-space (320 x 320 for knees); ``mask`` (1, 1, W) boolean, all true
+    where the file is fully sampled; ``maximum``, ``volume`` and ``slice``, scalars for metrics by volume. Files without
+    a reference (the published test sets) give no ``image``.
+
+    To train as fastMRI does, k-space is undersampled anew at every step: with ``image="coils"``, ``image`` is what a
+    `fourier` operator of each coil measures as k-space, (coil, H, W) complex64, and the reference is called ``target``.
 
     Every process opens files of its own, on first use, and keeps the last few open.
 
@@ -38,6 +41,8 @@ class FastMRI:
         Folder, searched with its subfolders for .h5 files, or one file. Hidden files are ignored.
     challenge
         Refuse files of the other kind: "singlecoil" or "multicoil"; "any" takes both.
+    image
+        What ``image`` is: the "reference", or "coils", the inverse Fourier transform of k-space.
     scale
         Factor on measurement and image: fastMRI's values are about 1e-4, networks want about 1.
     keep_open
@@ -46,7 +51,7 @@ class FastMRI:
     Raises
     ------
     FileFormatError
-        On first use, if there is no file, or one that is not fastMRI's.
+        On first use, if there is no file, or one that is not fastMRI's, or is not what `challenge` and `image` ask for.
 
     References
     ----------
@@ -58,11 +63,13 @@ class FastMRI:
         *,
         root: Path,
         challenge: Literal["any", "singlecoil", "multicoil"] = "any",
+        image: Literal["reference", "coils"] = "reference",
         scale: Annotated[float, Gt(0)] = 1.0,
         keep_open: Annotated[int, Gt(0)] = 8,
     ) -> None:
         self.root = Path(root)
         self.challenge = challenge
+        self.image = image
         self.scale = scale
         self.keep_open = keep_open
         self._handles: OrderedDict[int, tuple[h5py.File, Volume]] = OrderedDict()
@@ -84,6 +91,8 @@ class FastMRI:
                 kind = "singlecoil" if volume.kspace.ndim == 3 else "multicoil"
                 if self.challenge not in ("any", kind):
                     raise FileFormatError(f"{path} is {kind}; the dataset is to be {self.challenge}")
+                if self.image == "coils" and volume.mask is not None:
+                    raise FileFormatError(f"{path} is undersampled: image='coils' needs fully sampled files")
                 targets.add(volume.target is not None)
                 if len(targets) > 1:
                     raise FileFormatError(f"{path}: some files below {self.root} have a reference and some do not")
@@ -112,7 +121,7 @@ class FastMRI:
         mask = np.ones(columns, dtype=bool) if volume.mask is None else volume.mask.copy()
         item = {
             "measurement": torch.from_numpy(volume.slice(cut)) * self.scale,
-            "mask": torch.from_numpy(mask),
+            "mask": torch.from_numpy(mask)[None, None],
             "volume": torch.tensor(number),
             "slice": torch.tensor(cut),
         }
@@ -120,6 +129,9 @@ class FastMRI:
             image = torch.from_numpy(np.asarray(volume.target[cut], dtype=np.float32))[None] * self.scale
             maximum = volume.maximum if volume.maximum is not None else float(np.max(volume.target[()]))
             item |= {"image": image, "maximum": torch.tensor(maximum * self.scale)}
+        if self.image == "coils":
+            reference = {"target": item["image"]} if "image" in item else {}
+            item |= {"image": inverse_fft(item["measurement"])} | reference
         return item
 
     def _open(self, number: int) -> Volume:

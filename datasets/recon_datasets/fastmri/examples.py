@@ -15,11 +15,12 @@ __all__ = ["dataset", "reader"]
 
 
 def dataset() -> list[Example]:
-    """Return multi-coil, single-coil and undersampled sets."""
+    """Return multi-coil, single-coil and undersampled sets, and coil images."""
     return [
         Example(prepare=_multicoil, name="multi-coil"),
         Example(params={"challenge": "singlecoil", "scale": 1e4}, prepare=_singlecoil, name="single-coil"),
         Example(prepare=_test_set, name="test set"),
+        Example(params={"image": "coils"}, prepare=_multicoil, name="coil images"),
     ]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.io.atomic import atomic_file
+from recon_datasets.fastmri.volume import inverse_fft
 
 __all__ = ["write_fastmri", "write_synthetic"]
 
@@ -68,7 +69,7 @@ def write_fastmri(
     rows, columns = size
     if rows > height or columns > width:
         raise UsageError(f"a reference of {size} cannot be cropped from {(height, width)}")
-    images = torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, (-2, -1)), norm="ortho"), (-2, -1))
+    images = inverse_fft(kspace)
     top, left = (height - rows) // 2, (width - columns) // 2
     magnitude = images[..., top : top + rows, left : left + columns].abs().float()
     target = magnitude if kspace.ndim == 3 else torch.linalg.vector_norm(magnitude, dim=1)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
+from torch import Tensor
 
 from recon.errors import FileFormatError
 from recon.io.hdf5 import dataset
 
-__all__ = ["Volume", "open_volume"]
+__all__ = ["Volume", "inverse_fft", "open_volume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Volume:
         """Read the k-space (coil, H, W) of one slice as complex64."""
         values = np.asarray(self.kspace[number], dtype=np.complex64)
         return values if self.kspace.ndim == 4 else values[None]
+
+
+def inverse_fft(kspace: Tensor) -> Tensor:
+    """Return the images (..., H, W) of k-space, by the centred and orthonormal transform that the files presume."""
+    axes = (-2, -1)
+    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, axes), norm="ortho"), axes)
 
 
 def open_volume(file: h5py.File, path: Path) -> Volume:

@@ -46,6 +46,28 @@ def test_singlecoil_target_is_esc(tmp_path):
         len(FastMRI(root=path, challenge="multicoil"))
 
 
+@pytest.mark.parametrize("coils", [None, 3])
+def test_coil_images_give_k_space_and_the_reference(tmp_path, coils):
+    write_synthetic(tmp_path / "a.h5", coils=coils, shape=(33, 26), size=(20, 15))
+    plain, item = (FastMRI(root=tmp_path, image=image, scale=1e4)[1] for image in ("reference", "coils"))
+    assert torch.equal(item["target"], plain["image"])
+    fourier = recon.build("operator", "fourier")
+    torch.testing.assert_close(fourier(item["image"][None])[0], plain["measurement"])
+    rss = torch.linalg.vector_norm(item["image"], dim=0, keepdim=True)[:, 6:26, 5:20]
+    torch.testing.assert_close(rss, item["target"])
+
+
+def test_test_sets_are_reconstructed_with_their_own_masks(tmp_path):
+    masks = [torch.arange(24) % 3 == 0, torch.arange(24) % 4 == 1]
+    for number, mask in enumerate(masks):
+        write_synthetic(tmp_path / f"{number}.h5", slices=1, mask=mask, reference=False, seed=number)
+    data = FastMRI(root=tmp_path)
+    operator = recon.build("operator", "fourier").for_items({"mask": torch.stack([item["mask"] for item in data])})
+    assert torch.equal(operator.mask[:, 0, 0], torch.stack(masks))
+    y = torch.stack([item["measurement"] for item in data])
+    torch.testing.assert_close(operator(operator.adjoint(y)), y)
+
+
 def test_scale(tmp_path):
     write_synthetic(tmp_path / "a.h5")
     plain, scaled = FastMRI(root=tmp_path)[0], FastMRI(root=tmp_path, scale=1e4)[0]
@@ -124,7 +146,9 @@ def test_files_without_reference(tmp_path):
     write_synthetic(tmp_path / "a.h5", mask=mask, reference=False)
     item = FastMRI(root=tmp_path)[0]
     assert "image" not in item
-    assert torch.equal(item["mask"], mask)
+    assert torch.equal(item["mask"], mask[None, None])
+    with pytest.raises(FileFormatError, match="is undersampled: image='coils' needs fully sampled files"):
+        len(FastMRI(root=tmp_path, image="coils"))
     write_synthetic(tmp_path / "b.h5")
     with pytest.raises(FileFormatError, match=r"some files .* have a reference and some do not"):
         len(FastMRI(root=tmp_path))
