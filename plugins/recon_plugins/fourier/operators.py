@@ -79,7 +79,7 @@ class Fourier(LinearOperator):
         """Apply F^H M F without shifts, along the axes on which the mask depends."""
         x = as_complex(x)
         mask = self.mask_for(x.shape[-self.dimensions :], x.device)
-        if mask is None:
+        if mask is None or x.numel() == 0:
             return x
         axes = [axis for axis in range(-min(self.dimensions, mask.ndim), 0) if mask.shape[axis] > 1]
         k = torch.fft.fftn(x, dim=axes, norm="ortho") if axes else x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,13 +22,17 @@ def fft_centred(x: Tensor, axes: int = 2) -> Tensor:
 
     y[k] = prod(n)^(-1/2) sum_r x[r] exp(-2 pi i sum_d (k_d - n_d // 2) (r_d - n_d // 2) / n_d).
     """
-    dim = tuple(range(-axes, 0))
-    y: Tensor = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(as_complex(x), dim), dim=dim, norm="ortho"), dim)
-    return y
+    return _centred(torch.fft.fftn, x, axes)
 
 
 def ifft_centred(y: Tensor, axes: int = 2) -> Tensor:
     """Transform k-space to image: the inverse, and adjoint, of `fft_centred`."""
+    return _centred(torch.fft.ifftn, y, axes)
+
+
+def _centred(transform: Callable[..., Tensor], x: Tensor, axes: int) -> Tensor:
     dim = tuple(range(-axes, 0))
-    x: Tensor = torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(as_complex(y), dim), dim=dim, norm="ortho"), dim)
-    return x
+    x = as_complex(x)
+    if x.numel() == 0:  # MKL refuses an empty batch
+        return x
+    return torch.fft.fftshift(transform(torch.fft.ifftshift(x, dim), dim=dim, norm="ortho"), dim)

@@ -250,3 +250,10 @@ def test_wrong_settings_name_the_field() -> None:
         recon.build("operator", "multicoil_fourier", maps={"coils": 0})
     assert isinstance(recon.build("operator", "fourier", mask=[1, 0, 1]).mask, torch.Tensor)
     assert recon.build("operator", "fourier", mask=ColumnSampling()).mask == ColumnSampling()
+
+
+@pytest.mark.parametrize("operator", [Fourier(mask=[1, 0, 1]), MulticoilFourier(maps={"coils": 2}, mask=[1, 0, 1])])
+def test_an_empty_batch_stays_empty(operator: Fourier) -> None:
+    y = operator(torch.ones(0, 1, 4, 3))
+    assert (len(y), y.dtype) == (0, torch.complex64)
+    assert operator.adjoint(y).shape == operator.normal(torch.ones(0, 1, 4, 3)).shape == (0, 1, 4, 3)
