@@ -54,7 +54,7 @@ class Normalised(nn.Module):
         """Normalise, apply the network, scale back."""
         axes = tuple(range(1, y.ndim))
         mean = y.mean(axes, keepdim=True)
-        deviation = y.std(axes, keepdim=True)
+        deviation = y.std(axes, correction=min(1, y[:1].numel() - 1), keepdim=True)  # 0 for a single value
         x = (y - mean) / (deviation + self.eps)
         if self.clamp is not None:
             if x.is_complex():

@@ -96,6 +96,11 @@ class TestNormalised:
         assert torch.equal(Normalised(model=Spy())(x), x)
 
 
+def test_a_single_value_is_its_own_mean():
+    image = torch.full((2, 1, 1, 1), 3.0)
+    assert torch.equal(Normalised(model=Spy())(image), image)
+
+
 def test_global_residual_adds_in_the_images_precision():
     x = randn(1, 1, 4, 4)
     assert torch.equal(GlobalResidual(model=Spy(lambda x: x.float()))(x), x + x.float().double())
