@@ -39,6 +39,7 @@ class FBP:
 
     References
     ----------
+    Kak and Slaney, Principles of Computerized Tomographic Imaging, 2001, doi:10.1137/1.9780898719277 (section 3.3);
     Natterer, The Mathematics of Computerized Tomography, 2001, doi:10.1137/1.9780898719284
     """
 
