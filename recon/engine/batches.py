@@ -123,8 +123,14 @@ class StreamedSource:
             prefetch_factor=4 if workers else None,
             worker_init_fn=_start_worker,
         )
-        batches = map(_whole, loader)
-        yield from self._overlapped(batches) if self.device.type == "cuda" else map(self._plain, batches)
+        reading = iter(loader)
+        batches = map(_whole, reading)
+        try:
+            yield from self._overlapped(batches) if self.device.type == "cuda" else map(self._plain, batches)
+        finally:
+            # Now, not when the last reference goes: an error's traceback holds one, and Python's exit awaits workers.
+            if workers:
+                reading._shutdown_workers()  # type: ignore[attr-defined]
 
     def _plain(self, batch: Batch) -> Batch:
         return {name: ready(name, value.to(self.device)) for name, value in batch.items()}
@@ -181,10 +187,7 @@ class _Micro(TorchDataset[Batch | ReconError]):
 
 def _whole(batch: Batch | ReconError) -> Batch:
     if isinstance(batch, ReconError):
-        try:
-            raise batch
-        finally:
-            del batch  # else the error and this frame would keep each other alive, and with them the workers
+        raise batch
     return batch
 
 

@@ -1,11 +1,15 @@
 """Resident and streamed sources give the same batches, and the right ones."""
 
+import multiprocessing
+import os
+import signal
+
 import pytest
 import torch
 
-from recon.engine.batches import ResidentSource, StreamedSource, make_source
+from recon.engine.batches import ResidentSource, StreamedSource, _start_worker, make_source
 from recon.engine.plans import SamplingPlan
-from recon.errors import UsageError
+from recon.errors import FileFormatError, UsageError
 
 CPU = torch.device("cpu")
 
@@ -169,3 +173,32 @@ def test_auto_chooses_by_size(images, monkeypatch):
     assert isinstance(source(images(4), kind="auto"), ResidentSource)
     monkeypatch.setattr("recon.engine.batches._RESIDENT_BYTES", 100)
     assert isinstance(source(images(4), kind="auto"), StreamedSource)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("error", [FileFormatError, RuntimeError])
+def test_an_error_in_a_worker_ends_the_workers(images, workers, error):
+    class Damaged(images):
+        def __getitem__(self, index):
+            if index == 5:
+                raise error("five.h5 is damaged")
+            return super().__getitem__(index)
+
+    streamed = source(Damaged(10), kind="streamed", workers=workers)
+    with pytest.raises(error) as caught:
+        list(streamed.stream(0, 3, [0, 1]))
+    if error is FileFormatError:
+        assert str(caught.value) == "five.h5 is damaged"  # as it is, without a worker's traceback
+    assert multiprocessing.active_children() == []
+
+
+def test_a_worker_outlives_one_sigterm_and_not_two():
+    """The first may be meant for the whole group; the second is Python's at exit, which would wait for ever."""
+    pid = os.fork()
+    if pid == 0:
+        _start_worker(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGTERM
