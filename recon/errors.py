@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ReconError",
     "RunError",
     "UsageError",
+    "is_out_of_memory",
 ]
 
 
@@ -87,3 +89,13 @@ class NonFiniteError(RunError):
 
 class OutOfMemoryError(RunError):
     """The device has too little memory for the batch."""
+
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is one of the ways in which Python, torch or the system report a lack of memory."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import NoReturn
 
-from recon.errors import ReconError
+from recon.errors import ReconError, UsageError, is_out_of_memory
 
 __all__ = ["main"]
 
@@ -40,6 +41,9 @@ VERBS = (
 )
 
 
+_BAD_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``recon``; returns the exit code: 0 done, 1 a failed run, 2 bad usage or input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -62,8 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        _complain(f"{type(error).__name__}: {error} (add --debug for the traceback)")
-        return 1
+        return _unexpected(error)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -79,6 +89,9 @@ def _dispatch(arguments: list[str]) -> int:
             rest = arguments.copy()
             rest.remove(first)
             return int(resolve_target(command)(rest) or 0)
+        from recon.registry import suggest
+
+        raise UsageError(f"unknown verb {first!r}{suggest(first, verbs)}; recon --help lists them")
     parser = _parser(list(VERBS))
     parser.parse_args(arguments)
     parser.print_help()
@@ -88,7 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(verb: Verb, arguments: list[str]) -> int:
     # Only the verb that runs is imported: each may need torch, and `recon --help` may not.
     module = import_module(f"recon.cli.{verb.module}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"recon {verb.name}",
         description=(module.__doc__ or verb.summary).strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -113,7 +126,7 @@ def _parser(verbs: list[Verb]) -> argparse.ArgumentParser:
     from recon import __version__
 
     lines = "\n".join(f"  {verb.name:<12} {verb.summary}" for verb in verbs)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="recon",
         usage="recon VERB [options]",
         description=f"Reconstruction toolkit for medical imaging.\n\nverbs:\n{lines}",
@@ -129,6 +142,19 @@ def _plugin_commands() -> dict[str, str]:
     from recon.registry import registry
 
     return {command.name: command.target for plugin in registry().plugins for command in plugin.commands}
+
+
+def _unexpected(error: Exception) -> int:
+    """Say in one line what went wrong outside of the toolkit's own errors; returns the exit code."""
+    if is_out_of_memory(error):
+        _complain(f"out of memory: {error}: use smaller images, a smaller batch or model, or another device")
+        return 1
+    if isinstance(error, OSError) and error.filename is not None:
+        _complain(f"{error.filename}: {error.strerror} (add --debug for the traceback)")
+        # A name that the user gave is bad input; a full disk or a lost mount is a failed run.
+        return 2 if isinstance(error, _BAD_PATH) else 1
+    _complain(f"{type(error).__name__}: {error} (add --debug for the traceback)")
+    return 1
 
 
 def _complain(text: str) -> None:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from recon.errors import UsageError
+from recon.cli.common import positive, sizes
+from recon.errors import UsageError, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=["operator", "model"])
     parser.add_argument("name", help="component name")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="constructor parameter (YAML)")
-    parser.add_argument("--shape", help="shape of one image without the batch axis, such as 1,320,320")
-    parser.add_argument("--batch", type=int, default=1, help="images at once (default 1)")
+    parser.add_argument("--shape", type=sizes, help="shape of one image without the batch axis, such as 1,320,320")
+    parser.add_argument("--batch", type=positive, default=1, help="images at once (default 1)")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64", "bfloat16", "float16"])
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
-    parser.add_argument("--repeat", type=int, default=7, help="timed repetitions (default 7)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--repeat", type=positive, default=7, help="timed repetitions (default 7)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: torch's own choice)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,8 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     import yaml
 
     from recon.building import build
+    from recon.engine.distributed import choose_device
+    from recon.interfaces import describe
     from recon.registry import registry, resolve_target
 
+    device = choose_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     params: dict[str, Any] = {}
@@ -52,22 +56,27 @@ def run(arguments: argparse.Namespace) -> int:
         if not equals:
             raise UsageError(f"--set takes NAME=VALUE, not {item!r}")
         params[name] = yaml.safe_load(value)
-    shape = [int(word) for word in arguments.shape.split(",")] if arguments.shape else None
+    shape: list[int] | None = arguments.shape
     component = registry().find(arguments.kind, arguments.name).component
     if not params and shape is None and component.examples:
         example = resolve_target(component.examples)()[0]
         params, shape = dict(example.params), list(example.shape[1:])
-    module = build(arguments.kind, arguments.name, **params).to(arguments.device)
+    module = build(arguments.kind, arguments.name, **params).to(device)
     if shape is None:
         shape = [1 if size is None else size for size in getattr(module, "input_shape", None) or ()]
     if not shape:
         raise UsageError(f"{arguments.name} takes images of any shape: say which with --shape 1,256,256")
 
     dtype: torch.dtype = getattr(torch, arguments.dtype)
-    x = torch.randn(arguments.batch, *shape, device=arguments.device)
-    maps = _operator_maps(module, x, dtype) if arguments.kind == "operator" else _model_maps(module, x, dtype)
-    times = _interleaved(maps, arguments.repeat, arguments.device)
-    print(f"{arguments.kind} {arguments.name}, batch {tuple(x.shape)}, {arguments.dtype}, {arguments.device}, ", end="")
+    x = torch.randn(arguments.batch, *shape, device=device)
+    try:
+        maps = _operator_maps(module, x, dtype) if arguments.kind == "operator" else _model_maps(module, x, dtype)
+        times = _interleaved(maps, arguments.repeat, device.type)
+    except (RuntimeError, ValueError) as error:  # torch's ways to say that a tensor does not fit a layer
+        if is_out_of_memory(error):
+            raise
+        raise UsageError(f"{arguments.name} does not take a {describe(x)}: {error}; give another --shape") from error
+    print(f"{arguments.kind} {arguments.name}, batch {tuple(x.shape)}, {arguments.dtype}, {device}, ", end="")
     print(f"{torch.get_num_threads()} threads, median of {arguments.repeat}")
     for name, values in times.items():
         median = statistics.median(values)
@@ -122,7 +131,7 @@ def _interleaved(maps: dict[str, Callable[[], object]], repeat: int, device: str
         for name, function in maps.items():
             start = time.perf_counter()
             function()
-            if device.startswith("cuda"):
+            if device == "cuda":
                 torch.cuda.synchronize()
             if turn:  # the first turn warms up
                 times[name].append(time.perf_counter() - start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,19 @@ if TYPE_CHECKING:
     from recon.interfaces import Method
     from recon.io import Measurement
 
-__all__ = ["config_from", "measurement_from", "method_from"]
+__all__ = ["config_from", "measurement_from", "method_from", "positive", "sizes"]
+
+
+def positive(text: str) -> int:
+    """Read an option that is a number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def sizes(text: str) -> list[int]:
+    """Read an option that is a shape, such as 1,320,320."""
+    return [positive(word.strip()) for word in text.split(",")]
 
 
 def config_from(text: str, option: str) -> Any:

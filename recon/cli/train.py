@@ -35,13 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where the results are."""
+    from recon.engine.run_folder import RESOLVED
     from recon.experiment import Experiment
 
     given = Path(arguments.experiment)
     folder: Path | None = arguments.run
     if given.is_dir() and folder is None:
         folder = given
-        if not arguments.resume:
+        if not arguments.resume and (given / RESOLVED).is_file():
             raise UsageError(f"{given} is a run folder: pass --resume to go on with it")
     if arguments.resume and folder is None:
         raise UsageError("--resume needs the run folder: recon train RUN --resume, or --run RUN")

@@ -97,7 +97,7 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:0 or mps")
     if (device.type == "cuda" and not cuda) or (device.type == "mps" and not mps):
-        raise UsageError(f"device {name!r} is not available here: use training.device auto or cpu")
+        raise UsageError(f"device {name!r} is not available here: use auto or cpu")
     if device.type == "cuda":
         index = device.index if device.index is not None else int(os.environ.get("LOCAL_RANK", "0"))
         if index >= torch.cuda.device_count():
@@ -127,7 +127,8 @@ def joined(device: torch.device) -> Iterator[World]:
         return
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        cuda = device.type == "cuda"
+        dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:

@@ -11,15 +11,13 @@ import torch
 from recon.engine.checkpoint import tensor_bytes
 from recon.engine.keys import Purpose
 from recon.engine.plans import TrainingPlan
-from recon.errors import NonFiniteError, OutOfMemoryError
+from recon.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
 from recon.io.atomic import atomic_file
 
 if TYPE_CHECKING:
     from recon.engine.trainer import Trainer
 
 __all__ = ["check_weights", "explain_out_of_memory", "stop_for_loss", "stopped_text"]
-
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def stop_for_loss(trainer: Trainer, step: int, name: str, value: float) -> NoReturn:
@@ -57,8 +55,7 @@ def explain_out_of_memory(error: BaseException, step: int, plan: TrainingPlan) -
     OutOfMemoryError
         If `error` is one of the ways in which torch reports it.
     """
-    text = str(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in _MEMORY_WORDS):
+    if is_out_of_memory(error):
         micro = plan.batch_size // plan.accumulate
         raise OutOfMemoryError(
             f"out of memory at step {step} with micro-batches of {micro}: raise training.accumulate (now "
