@@ -38,9 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from recon.experiment import ForwardModel
-    from recon.io import Image, Measurement, read, write
+    from recon.io import Image, Measurement, check_output, read, write
     from recon.operators import compose
 
+    check_output(arguments.output)
     image = read(arguments.image)
     if not isinstance(image, Image):
         raise UsageError(f"{arguments.image} is a measurement already; give an image")

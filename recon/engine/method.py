@@ -10,7 +10,8 @@ from torch import Tensor
 
 from recon.engine.checkpoint import load_model
 from recon.engine.network import Network
-from recon.interfaces import OperatorModel
+from recon.errors import UsageError, is_out_of_memory
+from recon.interfaces import OperatorModel, describe
 from recon.operators.base import LinearOperator, Operator
 
 __all__ = ["TrainedMethod"]
@@ -32,6 +33,8 @@ class TrainedMethod:
     ------
     CheckpointError
         If the folder holds no whole checkpoint.
+    UsageError
+        When called, if the model needs an operator and is given none, or measurements that do not fit it.
     """
 
     def __init__(self, *, run: str | Path, which: str = "best", device: torch.device | str = "cpu") -> None:
@@ -46,5 +49,15 @@ class TrainedMethod:
     def __call__(self, y: Tensor, operator: Operator | None = None) -> Tensor:
         """Reconstruct. Shapes: y as `operator` gives it -> x (batch, channel, *space)."""
         noiseless = None if operator is None else cast("LinearOperator", operator.noiseless)
-        x: Tensor = self.network(y.to(self.device), noiseless)
+        if self.network.uses_operator and noiseless is None:
+            raise UsageError(f"the model of {self.run} works with the forward operator: name it (--operator)")
+        try:
+            x: Tensor = self.network(y.to(self.device), noiseless)
+        except (RuntimeError, ValueError) as error:  # torch's ways to say that a tensor does not fit a layer
+            if is_out_of_memory(error):
+                raise
+            raise UsageError(
+                f"the model of {self.run} does not take a {describe(y)}: {error}; give measurements of the kind that "
+                "it was trained on"
+            ) from error
         return x.to(y.device)

@@ -56,9 +56,12 @@ class ForwardModel:
             return cls(Experiment.load(text).resolved["forward"])
         if not path.is_file() and path.suffix in (".yaml", ".yml"):
             raise FileFormatError(f"file {text} does not exist")
-        content = path.read_text(encoding="utf-8") if path.is_file() else text
         try:
-            value = yaml.safe_load(content)
+            value = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else text)
+        except UnicodeDecodeError:
+            raise FileFormatError(f"{text} is not a YAML file: give {{use: name, ...parameters}}") from None
+        except yaml.MarkedYAMLError as error:
+            raise FileFormatError(f"{text}: not valid YAML: {error.problem or error.context}") from None
         except yaml.YAMLError as error:
             raise FileFormatError(f"{text}: not valid YAML: {' '.join(str(error).split())}") from None
         if isinstance(value, dict) and "forward" in value:

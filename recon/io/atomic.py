@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recon.errors import UsageError
 
-__all__ = ["atomic_file", "atomic_folder", "write_text"]
+__all__ = ["atomic_file", "atomic_folder", "check_place", "write_text"]
 
 
 @contextmanager
@@ -27,9 +27,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         If the folder of `path` does not exist, or `path` is a folder.
     """
     path = Path(path)
-    _check_parent(path)
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give a file name")
+    check_place(path)
     temporary = _sibling(path)
     try:
         yield temporary
@@ -84,6 +82,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file in UTF-8, as `atomic_file` does."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_place(path: Path) -> None:
+    """Refuse the name of a file that cannot be written.
+
+    Raises
+    ------
+    UsageError
+        If the folder of `path` does not exist, or `path` is a folder.
+    """
+    _check_parent(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a file name")
 
 
 def _sibling(path: Path) -> Path:

@@ -7,12 +7,12 @@ from pathlib import Path
 from recon.building import build
 from recon.errors import FileFormatError, MissingDependencyError, UsageError
 from recon.interfaces import Reader, Writer
-from recon.io.atomic import atomic_file
+from recon.io.atomic import atomic_file, check_place
 from recon.io.image import Image
 from recon.io.measurement import Measurement
 from recon.registry import Entry, registry
 
-__all__ = ["FOLDER", "read", "write"]
+__all__ = ["FOLDER", "check_output", "read", "write"]
 
 FOLDER = "/"
 """Stands among the `suffixes` of a reader for folders."""
@@ -76,6 +76,19 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def check_output(path: str | Path) -> None:
+    """Refuse a name that `write` would refuse, before the work whose result is to be written.
+
+    Raises
+    ------
+    UsageError
+        If no writer knows the suffix, the folder does not exist, or the name is that of a folder.
+    """
+    path = Path(path)
+    _writer(path)
+    check_place(path)
+
+
 def _choose(path: Path) -> Reader:
     entries = list(registry().entries("reader"))
     if path.is_dir():
@@ -129,8 +142,9 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
         return f"{path} is empty"
     claimed = [entry.name for entry in entries if _suffix(entry, path)]
     if claimed:
+        verb = "does" if len(claimed) == 1 else "do"
         return (
-            f"{path} is not what its suffix says: {' and '.join(claimed)} does not recognise its content; the file "
+            f"{path} is not what its suffix says: {' and '.join(claimed)} {verb} not recognise its content; the file "
             "may be damaged, or of another kind"
         )
     known = sorted({s for entry in entries for s in entry.component.suffixes if s != FOLDER})
