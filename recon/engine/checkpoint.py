@@ -101,7 +101,9 @@ class CheckpointStore:
         order = ("best", "step") if which == "best" else ("step", "best")
         found = next((path for kind in order if (path := self.newest(kind)) is not None), None)
         if found is None:
-            raise CheckpointError(f"no whole checkpoint in {self.folder}: train the run first (recon train)")
+            damaged = any(self.list(kind) for kind in order)
+            fix = "all are damaged, train in another run folder" if damaged else "train the run first (recon train)"
+            raise CheckpointError(f"no whole checkpoint in {self.folder}: {fix}")
         average = found / "ema.safetensors"
         return average if average.exists() else found / "model.safetensors"
 

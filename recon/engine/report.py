@@ -20,7 +20,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; }
 svg { display: block; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
-td, th { padding: 0.1rem 1rem 0.1rem 0; text-align: left; } img { image-rendering: pixelated; max-width: 100%; }
+td, th { padding: 0.1rem 1rem 0.1rem 0; text-align: left; }
+img { image-rendering: pixelated; width: 100%; max-width: 48rem; }
 pre { overflow-x: auto; padding: 0.8rem; background: #8881; }
 """
 

@@ -81,6 +81,10 @@ class Source:
                 return f"--set {self._set[path[:end]]}"
             if path[:end] in self._lines:
                 return f"{self.name}:{self._lines[path[:end]]}"
+            # A section that stands in no file was made by an override of something in it.
+            for steps, override in self._set.items():
+                if steps[:end] == path[:end]:
+                    return f"--set {override}"
         return self.name
 
     def problem(self, path: Path, message: str) -> str:
@@ -99,7 +103,7 @@ class Source:
                 if step >= len(value):
                     return (*found, *path[index:])
                 value = value[step]
-            elif isinstance(step, int) or step in ("use", "loss"):
+            elif found and (isinstance(step, int) or step in ("use", "loss")):
                 continue  # a single item in place of a list, a name in place of a config
             else:
                 return (*found, *path[index:])

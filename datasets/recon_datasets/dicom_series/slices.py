@@ -212,6 +212,8 @@ def _check_kind(header: pydicom.Dataset, path: Path, storage: str) -> None:
         name = getattr(header.get("SOPClassUID"), "name", "unknown")
         raise DicomError("RECON-DICOM-KIND", f"{path} is a {name}, not a CT or MR slice; remove it from the series")
     photometric = header.get("PhotometricInterpretation")
+    if photometric is None:
+        raise DicomError("RECON-DICOM-DAMAGED", f"{path} does not describe its pixels; it may be cut off")
     if header.get("SamplesPerPixel", 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise DicomError("RECON-DICOM-KIND", f"{path} holds colours, not a scan; remove it from the series")
     if "ModalityLUTSequence" in header:
