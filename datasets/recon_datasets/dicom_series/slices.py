@@ -227,7 +227,7 @@ def _check_kind(header: pydicom.Dataset, path: Path, storage: str) -> None:
 def _direction(header: pydicom.Dataset, path: Path) -> tuple[np.ndarray, np.ndarray]:
     values = _numbers(header, "ImageOrientationPatient", 6, path)
     x, y = np.array(values[:3]), np.array(values[3:])
-    if max(abs(np.linalg.norm(x) - 1), abs(np.linalg.norm(y) - 1), abs(float(x @ y))) > 1e-2:
+    if max(abs(float(np.linalg.norm(x)) - 1), abs(float(np.linalg.norm(y)) - 1), abs(float(x @ y))) > 1e-2:
         raise _no_geometry(path, "ImageOrientationPatient does not hold two orthogonal unit vectors")
     x = x / np.linalg.norm(x)  # some scanners round to three decimals
     y = y - (x @ y) * x

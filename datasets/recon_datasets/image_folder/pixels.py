@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 from PIL import ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from recon.errors import FileFormatError
@@ -62,8 +63,9 @@ def load_picture(path: Path, mode: Mode = "file") -> Tensor:
 
 
 def _values(picture: Pillow.Image, path: Path) -> np.ndarray:
-    if getattr(picture, "n_frames", 1) > 1:
-        raise FileFormatError(f"{path} has {picture.n_frames} pages; save each as a picture of its own")
+    pages = getattr(picture, "n_frames", 1)
+    if pages > 1:
+        raise FileFormatError(f"{path} has {pages} pages; save each as a picture of its own")
     bits = _bits(picture, path)
     picture = ImageOps.exif_transpose(picture)
     mode = picture.mode
@@ -84,6 +86,6 @@ def _bits(picture: Pillow.Image, path: Path) -> int:
     if picture.format == "PNG":
         with path.open("rb") as file:
             return file.read(25)[24]
-    if picture.format == "TIFF":
+    if isinstance(picture, TiffImageFile):
         return int(max(np.atleast_1d(picture.tag_v2.get(258, 1))))
     return 8

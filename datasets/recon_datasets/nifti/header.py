@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -78,7 +78,7 @@ def opened(path: Path) -> Iterator[tuple[Any, IO[bytes]]]:
     zipped = is_zipped(path)
     try:
         # Content decides, not the suffix: a gzip file may be called .nii and the other way round.
-        with gzip.open(path) if zipped else path.open("rb") as stream:
+        with cast("IO[bytes]", gzip.open(path) if zipped else path.open("rb")) as stream:
             head = stream.read(4)
             stream.seek(0)
             second = 540 in (int.from_bytes(head, "little"), int.from_bytes(head, "big"))

@@ -45,7 +45,7 @@ class MulticoilPhantom:
         phantom: Literal["random_ellipses", "shepp_logan"] = "random_ellipses",
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
-        self.size = tuple(size)
+        self.size = (size[0], size[1])
         self.coils = coils
         self.count = count
         self.phantom = phantom

@@ -47,9 +47,9 @@ class RandomEllipses:
     ) -> None:
         if ellipses[0] > ellipses[1]:
             raise ValueError(f"ellipses: the smallest number {ellipses[0]} is above the largest {ellipses[1]}")
-        self.size = tuple(size)
+        self.size = (size[0], size[1])
         self.count = count
-        self.ellipses = tuple(ellipses)
+        self.ellipses = (ellipses[0], ellipses[1])
         self.seed = seed
         self.oversampling = oversampling
         self.scale = scale
@@ -76,9 +76,9 @@ def draw_ellipses(random: np.random.Generator, count: tuple[int, int]) -> Ellips
         radius, direction = 0.85 * np.sqrt(random.uniform()), random.uniform(0, 2 * np.pi)
         u, v = body[1] * radius * np.cos(direction), body[2] * radius * np.sin(direction)
         cos, sin = np.cos(body[5]), np.sin(body[5])
-        centre = body[3] + u * cos - v * sin, body[4] + u * sin + v * cos
+        place = body[3] + u * cos - v * sin, body[4] + u * sin + v * cos
         value = random.choice((-1, 1)) * random.uniform(0.05, 0.3)
         # Log-uniform sizes: as many small structures as large ones.
         axes = np.exp(random.uniform(np.log(0.02), np.log(0.3), 2))
-        rows.append([value, *axes, *centre, random.uniform(0, np.pi)])
+        rows.append([value, *axes, *place, random.uniform(0, np.pi)])
     return Ellipses(torch.tensor(np.array(rows)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -118,9 +118,10 @@ def merge_batch_norm(model: DnCNN) -> DnCNN:
         weight = before.weight.double()
         bias = weight.new_zeros(len(weight)) if before.bias is None else before.bias.double()
         if norm is not None:
-            scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+            mean, variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
+            scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
             weight = weight * scale[:, None, None, None]
-            bias = norm.bias.double() + (bias - norm.running_mean.double()) * scale
+            bias = norm.bias.double() + (bias - mean.double()) * scale
         after.weight.copy_(weight)
-        after.bias.copy_(bias)
+        cast("Tensor", after.bias).copy_(bias)
     return merged.train(model.training)

@@ -45,7 +45,7 @@ class Fourier(LinearOperator):
 
     complex_input = True
     complex_output = True
-    per_item = ("mask",)
+    per_item: tuple[str, ...] = ("mask",)
 
     def __init__(self, *, mask: MaskLike | None = None, resample: bool = False, dimensions: Literal[2, 3] = 2) -> None:
         super().__init__()

@@ -137,7 +137,8 @@ _NEGATIVE = (("scalar", "a similarity with the sign changed is below zero by def
 
 
 def _overlap(summary: str, **more: Any) -> Listed:
-    return Listed(**{"summary": summary, "params": _SOFTMAX, "shape": _CLASSES, "labels": True} | more)
+    settings: dict[str, Any] = {"params": _SOFTMAX, "shape": _CLASSES, "labels": True}
+    return Listed(summary=summary, **settings | more)
 
 
 LOSSES: dict[str, Listed] = {

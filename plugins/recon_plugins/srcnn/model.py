@@ -70,7 +70,8 @@ class SRCNN(nn.Module):
         """Draw new weights: normal of deviation 0.001; biases zero."""
         for convolution in (self.conv1, self.conv2, self.conv3):
             nn.init.normal_(convolution.weight, std=1e-3)
-            nn.init.zeros_(convolution.bias)
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
 
     def forward(self, y: Tensor) -> Tensor:
         """Sharpen the interpolated image."""
