@@ -144,8 +144,10 @@ class Registry:
         name = path.stem
         if not path.is_file() or path.suffix != ".py":
             raise ComponentError(f"plugin file {path} is not an existing .py file")
+        if not _PLUGIN_NAME.match(name):
+            raise ComponentError(f"plugin file {path}: its stem is the plugin's name and must match [a-z][a-z0-9_]*")
         known = None if name in sys.modules else importlib.util.find_spec(name)
-        itself = known is not None and known.origin is not None and path.samefile(known.origin)
+        itself = known is not None and known.has_location and path.samefile(str(known.origin))
         if name in sys.modules or (known is not None and not itself):
             raise ComponentError(f"plugin file {path}: a module {name!r} exists already, rename the file")
 
@@ -268,7 +270,7 @@ class Registry:
         if api > PLUGIN_API:
             raise _IncompatibleError(f"needs plugin API {api}, this recon has {PLUGIN_API}: upgrade {DISTRIBUTION}")
         self._manager.register(module, name=plugin.name)
-        known = set(self._manager.hook.__dict__) & {n for n in vars(hookspecs) if n.startswith("recon_")}
+        known = {name for name in vars(hookspecs) if name.startswith("recon_")}
         # pluggy accepts a misspelt hook without a word; the plugin would look fine and offer nothing.
         callers = self._manager.get_hookcallers(module) or []
         if not callers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -65,14 +65,12 @@ class Regime:
         self.keys = {"pairs": ("image", "measurement"), "operator": ("image",), "measurements": ("measurement",)}[name]
         self.has_target = name != "measurements"
         self.has_operator = operator is not None
-        self.device = torch.device("cpu")
         self._operator = operator
-        self._known: dict[torch.Size, _Forward] = {}
+        self.to(torch.device("cpu"))
 
     def to(self, device: torch.device) -> None:
         """Have operators work on `device`; the caller's own stays where it is."""
-        self.device = device
-        self._known.clear()
+        self._operators = None if self._operator is None else _Operators(self._operator, device)
 
     def keys_of(self, item: Mapping[str, Tensor]) -> tuple[str, ...]:
         """Return the names of what is needed of items like this one: `keys`, a target, what the operator awaits."""
@@ -123,19 +121,10 @@ class Regime:
         measurement = operator(image, generator=drawn) if operator.stochastic else operator(image)
         return Sample(measurement, target, noiseless)
 
-    def _forward(self, size: torch.Size) -> _Forward:
-        known = self._known.get(size)
-        if known is None:
-            if self._operator is None:
-                raise UsageError("there is no forward operator to simulate measurements with; set forward")
-            operator = self._operator
-            if isinstance(operator, Operator):
-                operator = copy.deepcopy(operator).to(self.device) if self.device.type != "cpu" else operator
-            else:
-                operator = operator(tuple(size)).to(self.device)
-            noiseless = cast("LinearOperator", operator.noiseless)
-            known = self._known[size] = _Forward(operator, noiseless, _is_family(operator), bool(operator.awaited))
-        return known
+    def _forward(self, size: Sequence[int]) -> _Forward:
+        if self._operators is None:
+            raise UsageError("there is no forward operator to simulate measurements with; set forward")
+        return self._operators(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +135,29 @@ class _Forward:
     noiseless: LinearOperator
     family: bool
     per_item: bool
+
+
+class _Operators:
+    """A forward model on a device: one operator for all images, or one for each size, made when it is first needed."""
+
+    def __init__(self, given: Operator | OperatorMaker, device: torch.device) -> None:
+        self._given = given
+        self._device = device
+        self._known: dict[tuple[int, ...] | None, _Forward] = {}
+
+    def __call__(self, size: Sequence[int]) -> _Forward:
+        given, on_cpu = self._given, self._device.type == "cpu"
+        key = None if isinstance(given, Operator) else tuple(size)
+        known = self._known.get(key)
+        if known is None:
+            if isinstance(given, Operator):
+                operator = given if on_cpu else copy.deepcopy(given).to(self._device)
+            else:
+                operator = given(tuple(size)).to(self._device)
+            noiseless = cast("LinearOperator", operator.noiseless)
+            known = _Forward(operator, noiseless, _is_family(operator), bool(operator.awaited))
+            self._known[key] = known
+        return known
 
 
 class Simulated:
@@ -165,6 +177,7 @@ class Simulated:
         self.dataset = dataset
         self.operator = operator
         self.seed = seed
+        self._operators = _Operators(operator, torch.device("cpu"))
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -174,7 +187,7 @@ class Simulated:
         """Return item `index` with its measurement."""
         item = dict(self.dataset[index])
         image = to_float(item["image"])[None]
-        operator = self.operator if isinstance(self.operator, Operator) else self.operator(tuple(image.shape[2:]))
+        operator = self._operators(image.shape[2:]).operator
         operator = operator.for_items({name: item[name][None] for name in operator.awaited if name in item})
         with torch.no_grad():
             if operator.stochastic:

@@ -96,6 +96,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "distributions": versions,
+        "plugins": registry().environment(),
         "devices": devices or [platform.machine()],
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),

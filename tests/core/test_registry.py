@@ -352,6 +352,15 @@ def test_plugin_files_load_by_name_only(tmp_path, monkeypatch):
     shadow.write_text("")
     with pytest.raises(ComponentError, match="a module 'json' exists already"):
         found.load_file(shadow)
+    for name in ("_symtable.py", "my.plugin.py", "My-plugin.py"):  # one is the name of a module inside Python itself
+        (tmp_path / name).write_text("")
+        with pytest.raises(ComponentError, match="its stem is the plugin's name and must match"):
+            found.load_file(tmp_path / name)
+    inside = "faulthandler"  # has no file
+    monkeypatch.delitem(sys.modules, inside, raising=False)
+    (tmp_path / f"{inside}.py").write_text("")
+    with pytest.raises(ComponentError, match=f"a module '{inside}' exists already"):
+        found.load_file(tmp_path / f"{inside}.py")
     broken = tmp_path / "broken_file_plugin.py"
     broken.write_text("1/0")
     with pytest.raises(ComponentError, match="is broken: ZeroDivisionError"):

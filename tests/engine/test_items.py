@@ -163,3 +163,24 @@ def test_parts_of_whole_measurements_are_refused(regime, sampling):
     recon.Trainer(regime="operator", operator=fourier, sampling=sampling, **options)
     noise = recon.build("operator", "gaussian_noise", sigma=0.1)
     recon.Trainer(regime=regime, operator=noise, sampling=sampling, **options)
+
+
+def test_operators_are_made_once_for_each_image_size(images, noise):
+    made = []
+
+    def maker(size):
+        made.append(size)
+        return noise(sigma=0.0)
+
+    sizes = ((8, 8), (8, 10))
+    simulated = Simulated(images(6, sizes=sizes), maker, seed=0)
+    for index in range(6):
+        item = simulated[index]
+        assert torch.equal(item["measurement"], item["image"])
+    assert made == [*sizes]
+    regime = Regime("operator", noise())
+    keys = Keys(0, torch.device("cpu"))
+    operators = {
+        id(regime({"image": torch.zeros(1, 1, *size)}, keys, Purpose.SIMULATE, 0, 0).operator) for size in sizes * 2
+    }
+    assert len(operators) == 1  # one operator serves images of every size

@@ -179,6 +179,7 @@ def test_run_folder_holds_everything(trainer, tmp_path):
     environment = json.loads((tmp_path / "environment.json").read_text())
     assert environment["distributions"]["torch"] == torch.__version__
     assert environment["seed"] == 3
+    assert isinstance(environment["plugins"], dict)
     assert len(list((tmp_path / "samples").glob("step-00000012-*.png"))) == 3
     report = (tmp_path / "report.html").read_text()
     assert report.count("<svg") >= 5
