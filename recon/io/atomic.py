@@ -34,6 +34,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        _name(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -99,6 +102,12 @@ def check_place(path: Path) -> None:
 
 def _sibling(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+
+
+def _name(error: OSError, temporary: Path, path: Path) -> None:
+    """Have an error about the temporary name tell the name that the user gave."""
+    if error.filename == str(temporary) or error.filename == temporary:
+        error.filename, error.filename2 = str(path), None
 
 
 def _check_parent(path: Path) -> None:

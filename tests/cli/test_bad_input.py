@@ -4,6 +4,7 @@ import errno
 
 import pytest
 import torch
+from PIL.Image import Image as Pillow
 from pydicom import dcmread
 
 import recon
@@ -86,6 +87,16 @@ def test_a_full_disk_is_a_failed_run(monkeypatch, capsys):
 
     monkeypatch.setattr(bench, "run", full)
     assert "/data/x: No space left on device" in complaint(["bench", "operator", "radon"], capsys, code=1)
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(image, tmp_path, monkeypatch, capsys):
+    def refuse(self, temporary, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
+
+    monkeypatch.setattr(Pillow, "save", refuse)
+    target = tmp_path / "x.png"
+    assert f"recon: {target}: Permission denied" in complaint(["view", image, "-o", target], capsys)
+    assert sorted(tmp_path.iterdir()) == [image]
 
 
 @pytest.mark.parametrize(
