@@ -68,6 +68,7 @@ def network() -> list[Example]:
         experiment = Experiment.load(file)
         run = experiment.run_folder(folder / "run")
         run.prepare(resume=False)
+        run.describe(resume=False, seed=0)
         state = experiment.build_model().state_dict()
         weights = tensor_bytes({name: torch.zeros_like(value) for name, value in state.items()})
         run.checkpoints.write("best", 1, {"model.safetensors": weights})
