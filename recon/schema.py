@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -56,10 +57,12 @@ def json_schema(target: Any) -> dict[str, Any]:
     return parameters_model(target).model_json_schema(schema_generator=_JsonSchema)
 
 
-def constructor_parameters(target: Any) -> dict[str, inspect.Parameter]:
-    """Return the named parameters of a class's constructor, or of a function."""
+@cache
+def constructor_parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the named parameters of a class's constructor, or of a function; kept, as operators ask at every step."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {n: p for n, p in inspect.signature(target).parameters.items() if p.kind not in variadic}
+    named = {n: p for n, p in inspect.signature(target).parameters.items() if p.kind not in variadic}
+    return MappingProxyType(named)
 
 
 @cache

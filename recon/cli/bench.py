@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import positive, sizes
+from recon.cli.common import assignment, positive, sizes
 from recon.errors import UsageError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Time the component and print one line per map."""
     import torch
-    import yaml
 
     from recon.building import build
     from recon.engine.distributed import choose_device
@@ -50,12 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = choose_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    params: dict[str, Any] = {}
-    for item in arguments.set:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise UsageError(f"--set takes NAME=VALUE, not {item!r}")
-        params[name] = yaml.safe_load(value)
+    params = dict(assignment(item) for item in arguments.set)
     shape: list[int] | None = arguments.shape
     component = registry().find(arguments.kind, arguments.name).component
     if not params and shape is None and component.examples:

@@ -6,15 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from recon.errors import UsageError
 
 if TYPE_CHECKING:
     from recon.interfaces import Method
     from recon.io import Measurement
 
-__all__ = ["config_from", "measurement_from", "method_from", "positive", "sizes"]
+__all__ = ["assignment", "config_from", "measurement_from", "method_from", "positive", "sizes"]
 
 
 def positive(text: str) -> int:
@@ -31,13 +29,29 @@ def sizes(text: str) -> list[int]:
 
 def config_from(text: str, option: str) -> Any:
     """Parse a component given on the command line: its name, or YAML such as ``{use: tv, weight: 0.02}``."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"{option} {text!r} is not valid YAML: write {{use: name, parameter: value}}") from None
+    value = _yaml(text, option)
     if not isinstance(value, str) and not (isinstance(value, dict) and isinstance(value.get("use"), str)):
         raise UsageError(f"{option} takes a name or {{use: name, parameter: value}}, not {text!r}")
     return value
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Split ``NAME=VALUE``, the value in YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--set takes NAME=VALUE, not {text!r}")
+    return name, _yaml(value, f"--set {name}")
+
+
+def _yaml(text: str, option: str) -> Any:
+    import yaml
+
+    from recon.experiment.source import parse
+
+    try:
+        return parse(text)
+    except yaml.YAMLError:
+        raise UsageError(f"{option}: {text!r} is not valid YAML, such as {{use: name, parameter: value}}") from None
 
 
 def method_from(text: str) -> Method:

@@ -11,6 +11,7 @@ import yaml
 
 from recon.building import build
 from recon.errors import FileFormatError, UsageError
+from recon.experiment.source import parse
 from recon.operators import Operator, compose
 from recon.registry import registry
 from recon.schema import constructor_parameters
@@ -57,7 +58,7 @@ class ForwardModel:
         if not path.is_file() and path.suffix in (".yaml", ".yml"):
             raise FileFormatError(f"file {text} does not exist")
         try:
-            value = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else text)
+            value = parse(path.read_text(encoding="utf-8") if path.is_file() else text)
         except UnicodeDecodeError:
             raise FileFormatError(f"{text} is not a YAML file: give {{use: name, ...parameters}}") from None
         except yaml.MarkedYAMLError as error:

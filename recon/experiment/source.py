@@ -10,7 +10,7 @@ import yaml
 
 from recon.errors import ExperimentError
 
-__all__ = ["Path", "Source", "dump"]
+__all__ = ["Path", "Source", "dump", "parse"]
 
 Path = tuple[str | int, ...]
 
@@ -132,7 +132,7 @@ class Source:
         if not equals or not all(step != "" for step in steps):
             raise ExperimentError(f"--set {override}: write --set section.key=value, such as --set training.steps=100")
         try:
-            value = yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
+            value = parse(text)
         except yaml.YAMLError:
             raise ExperimentError(f"--set {override}: the value is not valid YAML") from None
         parent: Any = self.data
@@ -160,6 +160,11 @@ class Source:
         self._set[tuple(steps)] = override
 
 
+def parse(text: str) -> Any:
+    """Return the plain values of YAML text, with the numbers of an experiment file; yaml.YAMLError where it is not."""
+    return yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
+
+
 def dump(data: Mapping[str, Any]) -> str:
     """Return plain values as YAML text."""
     text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
@@ -168,7 +173,7 @@ def dump(data: Mapping[str, Any]) -> str:
 
 def _construct(text: str, name: str) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - derived from SafeLoader
+        data: dict[str, Any] = parse(text)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ExperimentError(f"{name}{line}: {error.problem}; plain values only") from None

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from recon.errors import ExperimentError, FileFormatError
+from recon.errors import ExperimentError, FileFormatError, UsageError
 from recon.experiment import Experiment, ForwardModel
 from recon.experiment.experiment import SHIPPED, shipped
 from recon.experiment.source import Source
@@ -317,3 +317,14 @@ def test_shipped_experiments_train_offline(name, tmp_path):
     assert len(losses) == 4
     assert result.best is not None
     assert Path(tmp_path / "run" / "report.html").stat().st_size > 5000
+
+
+def test_values_on_the_command_line_are_those_of_a_file():
+    from recon.cli.common import assignment, config_from
+
+    assert assignment("lr=1e-3") == ("lr", 1e-3)  # which YAML 1.1 takes for text
+    assert assignment("size=[2, 3]") == ("size", [2, 3])
+    assert config_from("{use: tv, weight: 2e-2}", "--method") == {"use": "tv", "weight": 0.02}
+    for text in ("lr", "=1", "a={use: "):
+        with pytest.raises(UsageError):
+            assignment(text)

@@ -126,3 +126,14 @@ def test_annotations_that_do_not_resolve_are_explained():
 
     with pytest.raises(ComponentError, match="not under TYPE_CHECKING"):
         validate(target, {"a": 1}, "x")
+
+
+def test_constructor_parameters_are_kept_and_cannot_be_changed():
+    class Thing:
+        def __init__(self, *, a: int = 1, **rest: int) -> None: ...
+
+    found = constructor_parameters(Thing)
+    assert list(found) == ["a"]
+    assert constructor_parameters(Thing) is found
+    with pytest.raises(TypeError):
+        found["b"] = found["a"]
