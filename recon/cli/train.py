@@ -49,9 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     experiment = Experiment.load(arguments.experiment, overrides=arguments.set)
     if folder is None:
         folder = Path("runs") / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    main = int(os.environ.get("RANK", "0")) == 0
+    if main:  # first, so that a batch job's log tells where to look while it runs
+        print(f"run {folder}", flush=True)
     result = experiment.trainer(folder).fit(resume=arguments.resume)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if main:
         if result.best is not None:
             print(f"best {result.best.metric} {result.best.value:.4f} at step {result.best.step}")
-        print(f"run {folder}\nreport {folder / 'report.html'}")
+        print(f"report {folder / 'report.html'}")
     return 0
