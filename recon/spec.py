@@ -105,11 +105,11 @@ class Command:
     Parameters
     ----------
     name
-        The verb; it may not repeat one of recon's own.
+        The verb; recon's own go first.
     target
         ``"package.module:function"`` called with the list of remaining arguments; returns the exit code.
     summary
-        One line for ``recon --help``.
+        One line for listings.
     """
 
     name: str

@@ -52,10 +52,18 @@ class Keys:
         self.seed = seed
         self.device = device
         self._generators = {purpose: torch.Generator(device=device) for purpose in Purpose}
+        self._host = torch.Generator()
 
     def generator(self, purpose: Purpose, step: int = 0, micro: int = 0) -> torch.Generator:
         """Return the purpose's generator, seeded for this step and micro-batch."""
         return self._generators[purpose].manual_seed(key(self.seed, purpose, step, micro))
+
+    def host_generator(self, purpose: Purpose, step: int = 0, micro: int = 0) -> torch.Generator:
+        """Return a generator of the CPU with a stream of its own, to draw operators with.
+
+        What a mask or a field of view is gets decided on the host: a draw on the device would have to be waited for.
+        """
+        return self._host.manual_seed(key(self.seed, -purpose, step, micro))
 
     def seed_global(self, step: int, micro: int) -> None:
         """Seed torch's global generators, which dropout layers draw from."""

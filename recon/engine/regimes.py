@@ -96,7 +96,7 @@ class Regime:
         """Make the sample of a micro-batch; masks and noise are keyed by (purpose, step, micro)."""
         target = batch.get("target", batch.get("image")) if self.has_target else None
         if self.name == "operator":
-            return self._simulate(batch, target, lambda: keys.generator(purpose, step, micro))
+            return self._simulate(batch, target, keys, (purpose, step, micro))
         operator = None
         if self.has_operator:
             forward = self._forward(batch["measurement"].shape[2:])
@@ -105,7 +105,7 @@ class Regime:
         return Sample(batch["measurement"], target, operator)
 
     def _simulate(
-        self, batch: Mapping[str, Tensor], target: Tensor | None, generator: Callable[[], torch.Generator]
+        self, batch: Mapping[str, Tensor], target: Tensor | None, keys: Keys, place: tuple[Purpose, int, int]
     ) -> Sample:
         """Measure the images: y = A(x) + e."""
         image = batch["image"]
@@ -113,12 +113,11 @@ class Regime:
         operator = forward.operator
         if forward.per_item:
             operator = operator.for_items(batch)
-        drawn = generator() if forward.family or operator.stochastic else None
-        if forward.family and drawn is not None:
-            operator = operator.sample(drawn)
+        if forward.family:
+            operator = operator.sample(keys.host_generator(*place))
         known = operator is forward.operator
         noiseless = forward.noiseless if known else cast("LinearOperator", operator.noiseless)
-        measurement = operator(image, generator=drawn) if operator.stochastic else operator(image)
+        measurement = operator(image, generator=keys.generator(*place)) if operator.stochastic else operator(image)
         return Sample(measurement, target, noiseless)
 
     def _forward(self, size: Sequence[int]) -> _Forward:

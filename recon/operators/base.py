@@ -62,7 +62,10 @@ class Operator(nn.Module, ABC):
         """Apply the operator. Stochastic operators also take ``generator: torch.Generator``."""
 
     def sample(self, generator: torch.Generator) -> Operator:  # noqa: ARG002 - part of the interface
-        """Draw a member of a random family of operators, such as one with a new mask; by default itself."""
+        """Draw a member of a random family of operators, such as one with a new mask; by default itself.
+
+        Give a generator of the CPU: what is drawn is decided on the host.
+        """
         return self
 
     @property

@@ -84,7 +84,7 @@ def test_refuses_no_steps(capsys):
 def test_same_seed_same_images(demo, tmp_path):
     assert main(["demo", "--steps", "2", "--only", "ct", "-o", str(tmp_path / "again")]) == 0
     one, other = (
-        nibabel.load(folder / "ct" / "nifti" / "fbp_u_net_01.nii.gz").get_fdata() for folder in (demo, tmp_path / "again")
+        nibabel.load(folder / "ct/nifti/fbp_u_net_01.nii.gz").get_fdata() for folder in (demo, tmp_path / "again")
     )
     np.testing.assert_array_equal(one, other)
 

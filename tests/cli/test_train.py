@@ -62,8 +62,8 @@ def test_train_says_where_the_results_are(file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("best psnr ")
-    assert lines[1].startswith("run runs/tiny-")
+    assert lines[0].startswith("run runs/tiny-")
+    assert lines[1].startswith("best psnr ")
     assert (tmp_path / lines[2].removeprefix("report ")).exists()
 
 

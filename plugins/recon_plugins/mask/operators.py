@@ -83,7 +83,7 @@ class RandomMask(Mask):
 
     def sample(self, generator: torch.Generator) -> Mask:
         """Draw a new mask."""
-        return Mask(mask=_random(self.size, self.fraction, generator).to(self.mask.device))
+        return Mask(mask=_random(self.size, self.fraction, generator).to(self.mask.device, non_blocking=True))
 
 
 class BoxMask(Mask):
@@ -119,7 +119,7 @@ class BoxMask(Mask):
         device = generator.device
         free = [n - b + 1 for n, b in zip(self.size, self.box, strict=True)]
         place: list[int | Tensor] = [torch.randint(n, (), generator=generator, device=device) for n in free]
-        return Mask(mask=_hole(self.size, self.box, place).to(self.mask.device))
+        return Mask(mask=_hole(self.size, self.box, place).to(self.mask.device, non_blocking=True))
 
 
 def _random(size: Sequence[int], fraction: float, generator: torch.Generator) -> Tensor:

@@ -126,8 +126,8 @@ def test_blurs_that_reach_too_far_are_refused(boundary: str, n: int) -> None:
         # An axis is padded by what the kernel needs there: five samples here, although the other axis has but four.
         ({"kernel": [[1.0] * 11], "boundary": "reflect"}, None),
         ({"kernel": [[1.0] * 7], "padding": "valid"}, "larger than the padded image"),
-        ({"kernel": [[1.0]], "padding": 5, "boundary": "reflect"}, "reflect padding of an axis of 4 reaches 3 samples, not 5"),
-        ({"kernel": [[1.0]], "padding": 5, "boundary": "circular"}, "circular padding of an axis of 4 reaches 4 samples"),
+        ({"kernel": [[1.0]], "padding": 5, "boundary": "reflect"}, "reflect padding of an axis of 4 reaches 3"),
+        ({"kernel": [[1.0]], "padding": 5, "boundary": "circular"}, "circular padding of an axis of 4 reaches 4"),
         ({"kernel": [[1.0]], "stride": 0}, "stride"),
         ({"kernel": [[1.0, 2.0], [3.0]]}, "expected sequence of length"),
     ],
