@@ -178,5 +178,5 @@ def test_truncated(path):
 def test_other_hdf5(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["something"] = 1
-    with pytest.raises(FileFormatError, match="does not recognise its content"):
+    with pytest.raises(FileFormatError, match="not recognise its content"):
         recon.read(tmp_path / "x.h5")
