@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -120,7 +121,7 @@ def project(lanes, image, rays, begin, end, depth, y):  # noqa: ANN001, ANN201
     """
     alpha, gamma, weight, first, stop, sample = rays
     for top in range(0, image.shape[0], depth):
-        for ray in range(begin, end):
+        for ray in range(np.uintp(begin), np.uintp(end)):  # unsigned: no index counts from the end
             low, high = max(first[ray], top), min(stop[ray], top + depth)
             if low < high:
                 at = alpha[ray] + gamma[ray] * low
@@ -131,7 +132,7 @@ def project(lanes, image, rays, begin, end, depth, y):  # noqa: ANN001, ANN201
 def back_project(lanes, image, rays, begin, end, y):  # noqa: ANN001, ANN201
     """Add all rays to the image's lines [begin, end), which this call alone writes to. Shapes as for `project`."""
     alpha, gamma, weight, first, stop, sample = rays
-    for ray in range(len(alpha)):
+    for ray in range(np.uintp(len(alpha))):
         low, high = max(first[ray], begin), min(stop[ray], end)
         if low < high:
             at = alpha[ray] + gamma[ray] * low

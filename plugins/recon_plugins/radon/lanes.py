@@ -18,8 +18,8 @@ from recon_plugins.radon.symmetry import Orbits, Turn, orbits
 
 __all__ = ["LanesProjector"]
 
-DEPTH = 16
-"""Lines of the image worked on at a time."""
+DEPTH = 256
+"""Lines of the image worked on at a time, times lanes: half a megabyte of an image of 512 columns."""
 VIEWS = 24
 """Views worked on at a time."""
 WIDEST = 16
@@ -106,7 +106,8 @@ class _Plan:
             source = turned.permute(2, 1, 0) if transposed else turned.permute(1, 2, 0)
             image[:, 1:-1, : len(turned)] = source
             arguments = (lanes, image.numpy(), table)
-            run_all(partial(kernels.project, *arguments, *block, DEPTH, traced.numpy()) for block in blocks)
+            depth = DEPTH // len(lanes)
+            run_all(partial(kernels.project, *arguments, *block, depth, traced.numpy()) for block in blocks)
         if len(self.turns) == 1:
             y.copy_(traced[:, : len(x)].T)
         else:
@@ -130,10 +131,10 @@ class _Plan:
         for transposed, table, _ in self.sets:
             image = torch.zeros(*self._grid(transposed), len(lanes))
             arguments = (lanes, image.numpy(), table)
-            lines = len(image)
+            lines, depth = len(image), DEPTH // len(lanes)
             run_all(
-                partial(kernels.back_project, *arguments, top, min(top + DEPTH, lines), traced.numpy())
-                for top in range(0, lines, DEPTH)
+                partial(kernels.back_project, *arguments, top, min(top + depth, lines), traced.numpy())
+                for top in range(0, lines, depth)
             )
             total += image[:, 1:-1, :count].permute((2, 1, 0) if transposed else (2, 0, 1))
         parts = total.unflatten(0, (len(y), -1))
