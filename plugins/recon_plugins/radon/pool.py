@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
@@ -35,12 +36,22 @@ _pools = _Pools()
 
 
 def run_all(tasks: Iterable[Callable[[], object]]) -> None:
-    """Run independent tasks that release the GIL on as many threads as torch uses, and wait for them."""
-    tasks = list(tasks)
-    threads = min(torch.get_num_threads(), len(tasks))
-    if threads <= 1:
-        for task in tasks:
+    """Run independent tasks that release the GIL on as many threads as torch uses, the caller's among them."""
+    queue = deque(tasks)
+
+    def work() -> None:
+        while True:
+            try:
+                task = queue.popleft()
+            except IndexError:
+                return
             task()
-        return
-    for future in [_pools.get(threads).submit(task) for task in tasks]:
+
+    helpers = min(torch.get_num_threads(), len(queue)) - 1
+    futures = [_pools.get(helpers).submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        wait(futures)
+    for future in futures:
         future.result()

@@ -123,6 +123,23 @@ def test_the_result_does_not_depend_on_threads() -> None:
         torch.set_num_threads(threads)
 
 
+def test_errors_of_tasks_reach_the_caller() -> None:
+    from recon_plugins.radon.pool import run_all
+
+    done, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            run_all([])
+            run_all(lambda i=i: done.append(i) for i in range(20))
+            assert sorted(done) == list(range(20))
+            done.clear()
+            with pytest.raises(ZeroDivisionError):
+                run_all([lambda: 1 / 0] * 5)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_two_callers_at_once() -> None:
     radon = Radon(size=(40, 40), angles=60)
     inputs = [randn(3, 1, 40, 40, seed=i) for i in range(4)]
