@@ -1,22 +1,40 @@
-"""Radon transform: parallel-beam computed tomography."""
+"""Radon transform: computed tomography with parallel and fan beams."""
 
 from collections.abc import Iterator
 
 from recon import Component, hookimpl
 from recon.plugin import lazy
 
-__getattr__ = lazy(__name__, {"FBP": ".fbp", "Radon": ".operators"})
+__getattr__ = lazy(
+    __name__,
+    {
+        "FBP": ".fbp",
+        "FanBeam": ".geometry",
+        "FanBeamRadon": ".operators",
+        "ParallelBeam": ".geometry",
+        "Radon": ".operators",
+    },
+)
 
 
 @hookimpl
 def recon_components() -> Iterator[Component]:
-    """Offer the operator and filtered back-projection."""
+    """Offer the operators and filtered back-projection."""
     yield Component(
         kind="operator",
         name="radon",
         target="recon_plugins.radon.operators:Radon",
         summary="Line integrals along parallel beams (computed tomography), in mm, with a matched adjoint",
         examples="recon_plugins.radon.examples:radon",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
+        kind="operator",
+        name="fan_beam",
+        target="recon_plugins.radon.operators:FanBeamRadon",
+        summary="Line integrals from a turning source to a flat or curved detector, in mm, with a matched adjoint",
+        examples="recon_plugins.radon.examples:fan_beam",
         tags=("ct", "linear"),
         references=("10.1109/TMI.1982.4307572",),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recon.testing import Example
 
-__all__ = ["fbp", "radon"]
+__all__ = ["fan_beam", "fbp", "radon"]
 
 
 def radon() -> list[Example]:
@@ -18,6 +18,27 @@ def radon() -> list[Example]:
         ),
         Example(
             params={"size": [9, 5], "angles": 4, "bin_size": 2.5}, shape=(3, 1, 9, 5), complex=True, name="complex"
+        ),
+    ]
+
+
+def fan_beam() -> list[Example]:
+    """Flat and curved detectors, centred and shifted, square images and not, complex ones."""
+    scanner = {"source_distance": 20.0, "detector_distance": 15.0}
+    return [
+        Example(params=scanner | {"size": [8, 8], "angles": 8}, shape=(2, 1, 8, 8), name="flat"),
+        Example(
+            params=scanner
+            | {"size": [7, 10], "angles": [0.0, 0.4, 1.6, 3.0, 6.1], "pixel": 0.5, "bins": 9, "bin_size": 1.1}
+            | {"offset": 0.3, "detector": "curved"},
+            shape=(2, 2, 7, 10),
+            name="curved, shifted",
+        ),
+        Example(
+            params=scanner | {"size": [9, 5], "angles": 4, "bin_size": 4.0},
+            shape=(3, 1, 9, 5),
+            complex=True,
+            name="complex",
         ),
     ]
 

@@ -113,7 +113,7 @@ def back_project(y: Tensor, radon: Radon) -> Tensor:
     result = y.new_zeros(height * width, views.shape[-1])
     for view, angle in zip(views, radon.theta, strict=True):
         t = right * angle.cos() + down[:, None] * angle.sin()
-        position = (t.flatten() / radon.spacing + last / 2).clamp(0, last)
+        position = ((t.flatten() - radon.offset) / radon.spacing + last / 2).clamp(0, last)
         lower = position.int().clamp(max=last - 1)
         fraction = (position - lower)[:, None].to(y)
         lower = lower.to(y.device)

@@ -1,65 +1,87 @@
-"""Joseph's projector as a table: which pixels a ray crosses, and with what weights."""
+"""Joseph's model of a ray: which pixels it crosses, and with what weights."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["joseph_table", "table_entries"]
+from recon_plugins.radon.geometry import Geometry
+
+__all__ = ["RayTable", "joseph_matrix", "matrix_entries", "ray_table"]
 
 
-def joseph_table(
-    size: tuple[int, int], theta: Tensor, positions: Tensor, pixel: float, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ray table in CSR form (row starts, pixel indices, weights in mm); one row per view and bin.
+@dataclass(frozen=True)
+class RayTable:
+    """Rays in pixel coordinates, each followed along the image's rows or columns.
 
-    The ray of view theta at t is x cos(theta) + y sin(theta) = t. It is followed along the image's rows or columns,
-    whichever it crosses more steeply, and linearly interpolated between the two nearest pixels of each; beyond the
-    image there is zero. Coordinates are computed in float64.
+    A ray that crosses the rows more steeply meets row l at column alpha + gamma l; any other meets column l at row
+    alpha + gamma l. Either way |gamma| <= 1, the two nearest pixels of the line are interpolated linearly, beyond the
+    image there is zero, and the ray's sum over the lines times its weight is the line integral.
 
-    Shapes: theta (A,), positions (D, m) in mm: a bin is the mean of its m rays.
+    Shapes: all (A, D, m); the value of a bin is the sum over its m rays.
 
     References
     ----------
     Joseph, IEEE Trans. Med. Imaging 1:192, 1982, doi:10.1109/TMI.1982.4307572
     """
+
+    alpha: Tensor
+    """Where the ray meets line 0, in pixels from the first one's centre, float64."""
+    gamma: Tensor
+    """Step from one line to the next in pixels, float64."""
+    weight: Tensor
+    """Length of the ray between two lines in mm, over the m rays of the bin, float64."""
+    along_rows: Tensor
+    """Whether the lines are the image's rows."""
+
+
+def ray_table(geometry: Geometry, size: tuple[int, int], pixel: float, per_bin: int = 1) -> RayTable:
+    """Return the rays of a geometry through an image of `size` (H, W), whose pixels have an edge of `pixel` mm."""
+    origin, direction = geometry.rays(per_bin)
+    (x, y), (dx, dy) = (origin / pixel).unbind(-1), direction.unbind(-1)
+    row, column = (size[0] - 1) / 2, (size[1] - 1) / 2  # of the image's centre
+    along_rows = dy.abs() >= dx.abs()
+    steep, shallow = torch.where(along_rows, dy, dx), torch.where(along_rows, dx, dy)
+    gamma = -shallow / steep
+    # Row l lies at y = row - l, column l at x = l - column.
+    alpha = torch.where(along_rows, column + x - (row - y) * gamma, row - y - (column + x) * gamma)
+    return RayTable(alpha, gamma, pixel / steep.abs() / per_bin, along_rows)
+
+
+def joseph_matrix(rays: RayTable, size: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the projector in CSR form: row starts, pixel indices, weights in mm; one row per view and bin."""
     height, width = size
-    rays = positions.shape[1]
+    line = torch.arange(max(size))
     counts, pixels, weights = [], [], []
-    for angle in theta:
-        # Pixel units, from the centre of the image's first pixel.
-        t, cos, sin = positions[..., None] / pixel, angle.cos(), angle.sin()
-        if cos.abs() >= sin.abs():
-            line = torch.arange(height)
-            y = (height - 1) / 2 - line.double()
-            crossing, last = (t - y * sin) / cos + (width - 1) / 2, width - 1
-            stride, offset = 1, line * width
-        else:
-            line = torch.arange(width)
-            x = line.double() - (width - 1) / 2
-            crossing, last = (height - 1) / 2 - (t - x * cos) / sin, height - 1
-            stride, offset = width, line
+    for alpha, gamma, weight, along_rows in zip(
+        *(table[..., None] for table in (rays.alpha, rays.gamma, rays.weight, rays.along_rows)), strict=True
+    ):
+        lines, last = torch.where(along_rows, height, width), torch.where(along_rows, width, height) - 1
+        crossing = alpha + gamma * line
         lower = crossing.floor()
         fraction = crossing - lower
         neighbour = torch.stack([lower, lower + 1], -1)
-        weight = torch.stack([1 - fraction, fraction], -1)
-        inside = (neighbour >= 0) & (neighbour <= last) & (weight > 0)
-        index = neighbour.long() * stride + offset[:, None]
+        share = torch.stack([1 - fraction, fraction], -1)
+        inside = (neighbour >= 0) & (neighbour <= last[..., None]) & (share > 0) & (line < lines)[..., None]
+        index = neighbour.long() * torch.where(along_rows, 1, width)[..., None]
+        index += (line * torch.where(along_rows, width, 1))[..., None]
         counts.append(inside.sum((1, 2, 3)))
         pixels.append(index[inside].int())
-        weights.append((weight[inside] * (pixel / max(cos.abs(), sin.abs()) / rays)).to(dtype))
+        weights.append((share * weight[..., None])[inside].to(dtype))
     starts = torch.cat([torch.zeros(1, dtype=torch.long), torch.cat(counts).cumsum(0)])
     return starts, torch.cat(pixels), torch.cat(weights)
 
 
-def table_entries(size: tuple[int, int], theta: Tensor, positions: Tensor, pixel: float) -> int:
-    """Return an upper estimate of the number of entries of `joseph_table`, within some per cent."""
+def matrix_entries(rays: RayTable, size: tuple[int, int]) -> int:
+    """Return an upper estimate of the number of entries of `joseph_matrix`, within some per cent."""
     height, width = size
-    cos, sin = theta.cos().abs(), theta.sin().abs()
-    steep = cos >= sin
-    lines = torch.where(steep, height, width)
-    length = (torch.where(steep, width, height) + 1) * pixel * torch.maximum(cos, sin)
-    bins, rays = positions.shape
-    spacing = float(positions[1, 0] - positions[0, 0]) if bins > 1 else float("inf")
-    crossing = (length / spacing + 1).clamp(max=bins) * rays
-    return int((2 * lines * crossing).sum())
+    lines = torch.where(rays.along_rows, height, width)
+    last = torch.where(rays.along_rows, width, height) - 1
+    # The stretch of lines on which -1 < alpha + gamma line < last + 1.
+    slope = rays.gamma.abs().clamp(min=1e-12)
+    start = torch.where(rays.gamma < 0, rays.alpha - last, -rays.alpha)
+    low, high = (start - 1) / slope, (start + last + 1) / slope
+    crossed = torch.minimum(high, lines - 1.0) - low.clamp(min=0) + 1
+    return int((2 * crossed.clamp(min=0)).sum())

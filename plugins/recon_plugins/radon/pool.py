@@ -1,0 +1,57 @@
+"""Threads for compiled kernels, safe in forked workers and under threads of the caller's own."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import torch
+
+__all__ = ["run_all"]
+
+
+class _Pools:
+    """One pool per number of threads. A forked child starts anew, for threads do not survive a fork."""
+
+    def __init__(self) -> None:
+        self.reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        self.lock = threading.Lock()
+        self.pools: dict[int, ThreadPoolExecutor] = {}
+
+    def get(self, threads: int) -> ThreadPoolExecutor:
+        with self.lock:
+            if threads not in self.pools:
+                self.pools[threads] = ThreadPoolExecutor(threads, "radon")
+            return self.pools[threads]
+
+
+_pools = _Pools()
+
+
+def run_all(tasks: Iterable[Callable[[], object]]) -> None:
+    """Run independent tasks that release the GIL on as many threads as torch uses, the caller's among them."""
+    queue = deque(tasks)
+
+    def work() -> None:
+        while True:
+            try:
+                task = queue.popleft()
+            except IndexError:
+                return
+            task()
+
+    helpers = min(torch.get_num_threads(), len(queue)) - 1
+    futures = [_pools.get(helpers).submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()

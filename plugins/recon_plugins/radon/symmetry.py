@@ -1,0 +1,91 @@
+"""Turns and mirrors of the square under which a scan is its own image: one ray then serves several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon_plugins.radon.geometry import Geometry, ParallelBeam
+
+__all__ = ["Orbits", "Turn", "orbits"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An image's mirror image, left to right, if asked; then so many quarter turns anticlockwise."""
+
+    quarters: int
+    mirror: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn images (..., H, W)."""
+        return torch.rot90(x.flip(-1) if self.mirror else x, self.quarters, (-2, -1))
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Turn back."""
+        x = torch.rot90(x, -self.quarters, (-2, -1))
+        return x.flip(-1) if self.mirror else x
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """Which samples of the sinogram are traced, and where the others come from.
+
+    Tracing the rays of `traced` through the image as each of `turns` shows it gives the whole sinogram: its sample s
+    is entry place[s] of the result (len(traced), len(turns)), flattened.
+    """
+
+    turns: tuple[Turn, ...]
+    traced: Tensor
+    place: Tensor
+
+
+def orbits(geometry: Geometry, size: tuple[int, int]) -> Orbits:
+    """Find the turns that map the image's grid and the set of rays onto themselves."""
+    samples = torch.arange(len(geometry.angles) * geometry.bins)
+    turns, maps = [Turn(0, mirror=False)], [samples]
+    quarters = (0, 1, 2, 3) if size[0] == size[1] else (0, 2)
+    for turn in [Turn(k, mirror) for mirror in (False, True) for k in quarters][1:]:
+        moved = _moved(geometry, turn)
+        if moved is not None:
+            turns.append(turn)
+            maps.append(moved)
+    traced = torch.stack(maps).amin(0).unique()
+    place = torch.full_like(samples, -1)
+    for index in reversed(range(len(maps))):
+        place[maps[index][traced]] = torch.arange(len(traced)) * len(maps) + index
+    if (place < 0).any():  # Not a group, which rounding of odd angles might do.
+        return Orbits((turns[0],), samples, samples)
+    return Orbits(tuple(turns), traced, place)
+
+
+def _moved(geometry: Geometry, turn: Turn) -> Tensor | None:
+    """For each sample, the one whose ray meets the image as its own meets the turned image; None if one lacks."""
+    theta = torch.tensor(geometry.angles, dtype=torch.float64)
+    wanted = theta - turn.quarters * math.pi / 2
+    view = _match(theta, -wanted if turn.mirror else wanted)
+    flip = torch.full_like(view, turn.mirror, dtype=torch.bool)
+    if isinstance(geometry, ParallelBeam):
+        # The view from behind sees the same rays, in reverse order.
+        opposite = _match(theta, (-wanted if turn.mirror else wanted) + math.pi)
+        flip ^= view < 0
+        view = torch.where(view < 0, opposite, view)
+    if (view < 0).any() or len(view.unique()) < len(view) or (geometry.offset != 0 and flip.any()):
+        return None
+    bins = torch.arange(geometry.bins)
+    return (view[:, None] * geometry.bins + torch.where(flip[:, None], bins.flip(0), bins)).flatten()
+
+
+def _match(angles: Tensor, wanted: Tensor) -> Tensor:
+    """Index of the angle that equals each wanted one modulo 2 pi to 1e-10, or -1."""
+    turn = 2 * math.pi
+    ordered, order = torch.sort(angles % turn)
+    ordered = torch.cat([ordered[-1:] - turn, ordered, ordered[:1] + turn])
+    order = torch.cat([order[-1:], order, order[:1]])
+    wanted = wanted % turn
+    above = torch.searchsorted(ordered, wanted).clamp(1, len(ordered) - 1)
+    nearest = torch.where(wanted - ordered[above - 1] < ordered[above] - wanted, above - 1, above)
+    return torch.where((ordered[nearest] - wanted).abs() < 1e-10, order[nearest], -1)

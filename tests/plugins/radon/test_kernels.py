@@ -1,0 +1,204 @@
+"""The compiled kernels against the sparse reference, and where they have to run: workers, threads, fresh processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+pytest.importorskip("numba")
+
+from recon_plugins.radon import FanBeamRadon, Radon
+from recon_plugins.radon.lanes import LanesProjector
+
+FAN = {"source_distance": 60.0, "detector_distance": 40.0}
+CASES = [
+    Radon(size=(24, 24), angles=12),  # eight turns
+    Radon(size=(25, 25), angles=10, bins=20),
+    Radon(size=(33, 20), angles=13, pixel=0.7, bin_size=0.9),
+    Radon(size=(16, 16), angles=8, bin_size=2.5, offset=0.4),
+    Radon(size=(17, 17), angles=[0.1, 2.0, 3.3, 0.1]),
+    Radon(size=(1, 40), angles=7, bin_size=0.3),
+    FanBeamRadon(size=(24, 24), angles=16, **FAN),
+    FanBeamRadon(size=(19, 30), angles=9, **FAN, detector="curved"),
+    FanBeamRadon(size=(18, 18), angles=[0.3, 1.0], **FAN, offset=1.0, rays_per_bin=3),
+]
+cases = pytest.mark.parametrize("radon", CASES, ids=[f"{type(case).__name__} {case.size}" for case in CASES])
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(a.double() - b) / torch.linalg.vector_norm(b))
+
+
+@cases
+def test_equal_to_the_sparse_reference_in_double_precision(radon: Radon) -> None:
+    reference = radon.with_(backend="sparse")
+    assert isinstance(radon._projector(torch.float32, torch.device("cpu")), LanesProjector)
+    for batch in range(1, 18):
+        x, y = randn(batch, 1, *radon.size), randn(batch, 1, *radon.sinogram_size)
+        assert relative(radon(x), reference(x.double())) < 1e-6
+        assert relative(radon.adjoint(y), reference.adjoint(y.double())) < 1e-6
+
+
+@cases
+def test_adjoint_is_matched(radon: Radon) -> None:
+    for batch, channels in ((1, 1), (2, 3), (5, 1), (16, 1), (19, 1)):
+        x, y = randn(batch, channels, *radon.size), randn(batch, channels, *radon.sinogram_size, seed=1)
+        ax, aty = radon(x).double(), radon.adjoint(y).double()
+        gap = abs((ax * y).sum() - (x * aty).sum())
+        assert gap <= 1e-7 * torch.linalg.vector_norm(ax) * torch.linalg.vector_norm(y)
+
+
+def test_turns_are_found_where_they_are() -> None:
+    def turns(radon: Radon) -> int:
+        found = radon._projector(torch.float32, torch.device("cpu"))._turned
+        return 1 if found is None else len(found.turns)
+
+    assert [turns(case) for case in CASES[:8]] == [8, 8, 4, 1, 1, 4, 8, 2]
+    # Turns of an image in the lanes: about an eighth of the rays is traced.
+    plan = Radon(size=(64, 64), angles=60)._projector(torch.float32, torch.device("cpu"))._turned
+    assert plan.traced / plan.samples < 0.14
+
+
+def test_backward_is_the_adjoint_and_twice() -> None:
+    radon = CASES[0]
+    x, y = randn(2, 1, *radon.size).requires_grad_(), randn(2, 1, *radon.sinogram_size)
+    (gradient,) = torch.autograd.grad((radon(x) ** 2 * y).sum() / 2, x, create_graph=True)
+    assert torch.equal(gradient, radon.adjoint(radon(x) * y))
+    v = randn(2, 1, *radon.size, seed=3)
+    (second,) = torch.autograd.grad((gradient * v).sum(), x)
+    torch.testing.assert_close(second, radon.adjoint(radon(v) * y))
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_under_torch_compile(backend: str) -> None:
+    torch._dynamo.reset()
+    radon = Radon(size=(12, 11), angles=7)
+    x = randn(2, 1, 12, 11).requires_grad_()
+    compiled = torch.compile(lambda x: (radon(x) ** 2).sum(), backend=backend, fullgraph=True)
+    (gradient,) = torch.autograd.grad(compiled(x), x)
+    torch.testing.assert_close(gradient, 2 * radon.adjoint(radon(x)))
+    torch._dynamo.reset()
+
+
+def test_inputs_of_any_strides_and_empty_batches() -> None:
+    radon = CASES[2]
+    x = randn(3, 2, 20, 33).transpose(-1, -2)
+    assert torch.equal(radon(x), radon(x.contiguous()))
+    assert radon(x[:0]).shape == (0, 2, *radon.sinogram_size)
+    assert radon.adjoint(radon(x[:0])).shape == (0, 2, 33, 20)
+    z = torch.complex(randn(1, 1, 33, 20), randn(1, 1, 33, 20, seed=1))
+    torch.testing.assert_close(radon(z), torch.complex(radon(z.real), radon(z.imag)))
+
+
+def test_nothing_of_the_kernels_goes_into_pickles() -> None:
+    radon = Radon(size=(64, 64), angles=30)
+    x = randn(1, 1, 64, 64)
+    y = radon(x)
+    data = pickle.dumps(radon)
+    assert len(data) < 10_000
+    assert torch.equal(pickle.loads(data)(x), y)
+
+
+def test_the_result_does_not_depend_on_threads() -> None:
+    radon = Radon(size=(70, 61), angles=90)
+    x, threads = randn(5, 1, 70, 61), torch.get_num_threads()
+    y = radon(x)
+    back = radon.adjoint(y)
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(radon(x), y)
+        assert torch.equal(radon.adjoint(y), back)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_errors_of_tasks_reach_the_caller() -> None:
+    from recon_plugins.radon.pool import run_all
+
+    done, threads = [], torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            run_all([])
+            run_all(lambda i=i: done.append(i) for i in range(20))
+            assert sorted(done) == list(range(20))
+            done.clear()
+            with pytest.raises(ZeroDivisionError):
+                run_all([lambda: 1 / 0] * 5)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_two_callers_at_once() -> None:
+    radon = Radon(size=(40, 40), angles=60)
+    inputs = [randn(3, 1, 40, 40, seed=i) for i in range(4)]
+    expected = [radon(x) for x in inputs]
+    fresh, results, threads = radon.with_(), [None] * 4, torch.get_num_threads()
+
+    def work(i: int) -> None:
+        for _ in range(5):
+            results[i] = fresh(inputs[i])
+
+    try:
+        torch.set_num_threads(2)
+        workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
+
+
+class Sinograms(torch.utils.data.Dataset):
+    def __init__(self, radon: Radon) -> None:
+        self.radon = radon
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        torch.set_num_threads(2)
+        return self.radon(randn(1, 1, 24, 24, seed=i))[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_forked_workers_after_use_in_the_parent() -> None:
+    data, threads = Sinograms(CASES[0]), torch.get_num_threads()
+    try:
+        expected = torch.stack([data[i] for i in range(6)])  # the parent's pool has threads now
+        loader = torch.utils.data.DataLoader(
+            data, batch_size=3, num_workers=2, multiprocessing_context="fork", timeout=60
+        )
+        assert torch.equal(torch.cat(list(loader)), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_numba_is_imported_at_first_use_only() -> None:
+    code = (
+        "import sys; from recon_plugins.radon import Radon; import torch; r = Radon(size=(4, 4), angles=3);"
+        "r(torch.zeros(1, 1, 4, 4, dtype=torch.float64)); assert 'numba' not in sys.modules;"
+        "r(torch.zeros(1, 1, 4, 4)); assert 'numba' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_numba_the_sparse_matrices_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = randn(2, 1, 24, 24)
+    y = CASES[0](x)
+    monkeypatch.setattr("recon_plugins.radon.ray_transform._has_numba", lambda: False)
+    torch.testing.assert_close(CASES[0].with_()(x), y, rtol=1e-4, atol=1e-4)
