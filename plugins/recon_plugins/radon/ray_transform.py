@@ -108,16 +108,17 @@ class RayTransform(LinearOperator, adjoint_as_backward=True):
         return result.reshape(*x.shape[:2], *after).contiguous()
 
     def _projector(self, dtype: torch.dtype, device: torch.device) -> SparseProjector | LanesProjector:
-        compiled = self.backend != "sparse" and dtype == torch.float32 and device.type == "cpu" and _has_numba()
+        fits = self.backend != "sparse" and dtype == torch.float32 and device.type == "cpu"
+        compiled = _compiled_projector() if fits else None
+        if fits and compiled is None and self.backend == "numba":
+            raise UsageError("numba finds no folder to keep compiled code in: set NUMBA_CACHE_DIR to a writable one")
         key = "numba" if compiled else (dtype, device)
         if key not in self._projectors:
             wide = self.geometry.spacing / self.pixel
             per_bin = self.rays_per_bin or (math.ceil(2 * wide) if wide > 1.5 else 1)
             rays = ray_table(self.geometry, self.size, self.pixel, per_bin)
-            if compiled:
-                from recon_plugins.radon.lanes import LanesProjector
-
-                self._projectors[key] = LanesProjector(rays, self.geometry, self.size)
+            if compiled is not None:
+                self._projectors[key] = compiled(rays, self.geometry, self.size)
             else:
                 self._projectors[key] = SparseProjector(rays, self.size, dtype, device)
         return self._projectors[key]
@@ -134,6 +135,15 @@ def _(x: Tensor, handle: int, side: str, length: int) -> Tensor:  # noqa: ARG001
     return x.new_empty(len(x), length)
 
 
-@cache
 def _has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
+
+
+@cache
+def _compiled_projector() -> type[LanesProjector] | None:
+    """Import the compiled kernels; None without numba, or where numba finds no folder for its cache (RuntimeError)."""
+    try:
+        from recon_plugins.radon.lanes import LanesProjector
+    except (ImportError, RuntimeError):
+        return None
+    return LanesProjector
