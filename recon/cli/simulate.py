@@ -1,8 +1,9 @@
 """Turn an image file into a measurement file, with a forward operator and its noise.
 
 The operator comes from a YAML file (a config such as {use: radon, angles: 90}, or a list of them in the order in which
-they act) or from the forward model of an experiment. The file keeps the operator, the image as reference, and the
-geometry; recon reconstruct needs nothing else.
+they act) or from the forward model of an experiment. An operator that takes the size or the pixel (in mm) of images and
+is not given it gets the image's own. The file keeps the operator, the image as reference, and the geometry; recon
+reconstruct needs nothing else.
 
   recon simulate image.nii.gz --operator unet_radon -o scan.h5
   recon simulate picture.png --operator operator.yaml --seed 3 -o scan.h5
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from recon.errors import UsageError
 
 if TYPE_CHECKING:
+    from recon.experiment import ForwardModel
+    from recon.io import Image
     from recon.operators import Operator
 
 __all__ = ["add_arguments", "run"]
@@ -49,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     x = image.to_batch(space)
     generator = torch.Generator().manual_seed(arguments.seed)
     # A random family is sampled once: the file holds the masks that were used.
-    families = ForwardModel.load(arguments.operator).operators(tuple(x.shape[2:]))
+    model = ForwardModel.load(arguments.operator)
+    families = model.operators(tuple(x.shape[2:]), _pixel(image, model))
     drawn = [operator.sample(generator) for operator in families]
     forward = compose(*reversed(drawn))
     with torch.no_grad():
@@ -68,6 +72,19 @@ def run(arguments: argparse.Namespace) -> int:
     write(measurement, arguments.output)
     print(arguments.output)
     return 0
+
+
+def _pixel(image: Image, model: ForwardModel) -> float | None:
+    """Return the in-plane size of the image's pixels in mm, if an operator asks for it and it is known."""
+    if image.voxel_size is None or not any(model.takes_pixel(config) for config in model.configs):
+        return None
+    width, height = image.voxel_size[:2]
+    if abs(width - height) > 1e-3 * height:
+        raise UsageError(
+            f"the image's pixels are {width:g} x {height:g} mm and the operator takes square ones: resample the image, "
+            "or say pixel: in the operator's config"
+        )
+    return round(width, 6)  # the affine of a file in single precision, without its last digits
 
 
 def _config(operators: list[Operator]) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ __all__ = ["ForwardModel"]
 class ForwardModel:
     """Configs of operators, the first of which acts first; noise is one of them.
 
-    An operator whose constructor needs ``size`` and is not given it gets the size of the image that reaches it.
+    An operator whose constructor needs ``size`` and is not given it gets the size of the image that reaches it; one
+    that takes ``pixel``, in mm, and is not given it gets that of the image, where it is known.
 
     Parameters
     ----------
@@ -77,8 +78,8 @@ class ForwardModel:
         """Whether an operator waits for the size of the images."""
         return any(_wants_size(config) for config in self.configs)
 
-    def operators(self, size: tuple[int, ...] | None = None) -> list[Operator]:
-        """Build the operators, for images of `size` (*space), in the order in which they act."""
+    def operators(self, size: tuple[int, ...] | None = None, pixel: float | None = None) -> list[Operator]:
+        """Build the operators in the order in which they act, for images of `size` (*space) and `pixel` mm."""
         built: list[Operator] = []
         for index, config in enumerate(self.configs):
             with self._place(index):
@@ -88,9 +89,18 @@ class ForwardModel:
                             f"operator {config['use']!r} needs the images' size: give size: [height, width]"
                         )
                     config = {**config, "size": list(size)}
+                if pixel is not None and self.takes_pixel(config):
+                    config = {**config, "pixel": pixel}
                 built.append(build("operator", config))
             size = _space_after(built[-1], size)
         return built
+
+    @staticmethod
+    def takes_pixel(config: Mapping[str, Any]) -> bool:
+        """Whether an operator takes the size of a pixel and is not given it."""
+        return "pixel" not in config and "pixel" in constructor_parameters(
+            registry().find("operator", config["use"]).load()
+        )
 
     def build(self, size: tuple[int, ...] | None = None) -> Operator:
         """Build the composition of all operators."""

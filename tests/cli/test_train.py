@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -230,6 +231,26 @@ def test_reconstruct_bad_input(image, run, tmp_path, capsys):
     assert "fbp needs a radon operator" in fails(["reconstruct", scan, "--method", "fbp", "-o", out], capsys)
     assert "no whole checkpoint" in fails(["reconstruct", scan, "--run", tmp_path, "-o", out], capsys)
     assert not out.exists()
+
+
+def test_simulate_takes_the_pixel_from_the_image(tmp_path, capsys):
+    def simulated(sizes, config):
+        affine = np.diag([*sizes, 3.0, 1.0])
+        recon.write(recon.Image(data=torch.ones(1, 12, 12), affine=affine), tmp_path / "image.nii")
+        command = ["simulate", str(tmp_path / "image.nii"), "--operator", config, "-o", str(tmp_path / "scan.h5")]
+        return command, tmp_path / "scan.h5"
+
+    for config, expected in (("{use: radon, angles: 4}", 0.5), ("{use: radon, angles: 4, pixel: 2.0}", 2.0)):
+        command, scan = simulated((0.5, 0.5), config)
+        assert main(command) == 0
+        measurement = recon.read(scan)
+        assert measurement.operator().pixel == expected
+        # Straight through the middle of twelve pixels of ones: a line integral in mm.
+        assert float(measurement.data[0, 0, 0].max()) == pytest.approx(12 * expected, rel=1e-5)
+    capsys.readouterr()
+    command, _ = simulated((0.5, 0.8), "{use: radon, angles: 4}")
+    assert "0.5 x 0.8 mm" in fails(command, capsys)
+    assert main(simulated((0.5, 0.8), "{use: radon, angles: 4, pixel: 1.0}")[0]) == 0
 
 
 def test_simulate_bad_input(image, tmp_path, capsys):
