@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -186,7 +185,7 @@ def _over(function: CaseCheck, entry: Entry, target: Any, examples: list[Example
     def call() -> None:
         skips: list[str] = []
         for number, example in enumerate(examples):
-            with _folder(needed=bool(example.prepare) or entry.component.kind == "writer") as folder:
+            with tempfile.TemporaryDirectory(prefix="recon-check-", ignore_cleanup_errors=True) as folder:
                 try:
                     function(Case(entry, target, example, Path(folder)))
                 except Skip as skip:
@@ -200,12 +199,6 @@ def _over(function: CaseCheck, entry: Entry, target: Any, examples: list[Example
             raise Skip("; ".join(dict.fromkeys(skips)))
 
     return call
-
-
-def _folder(*, needed: bool) -> AbstractContextManager[str]:
-    if not needed:
-        return nullcontext("")
-    return tempfile.TemporaryDirectory(prefix="recon-check-", ignore_cleanup_errors=True)
 
 
 def _raises(error: BaseException) -> Callable[[], None]:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from recon.registry import registry
+from recon.testing.suite import conformance_suite
+
 
 @pytest.mark.parametrize(
     ("kind", "target", "examples", "check", "words"),
@@ -57,3 +60,21 @@ def test_passes_what_is_right(outcomes, failures, kind, target, examples):
     results = outcomes(kind, f"planted_parts:{target}", examples)
     assert failures(results) == {}
     assert len(results) > 5
+
+
+@pytest.mark.parametrize("name", ["dataset/shepp_logan", "dataset/image_folder", "writer/nifti", "reader/nifti"])
+def test_kit_leaves_the_working_folder_alone(tmp_path, monkeypatch, name):
+    """Its checks make, empty and damage files: in folders of their own, never where the user happens to be."""
+    theirs = tmp_path / "folder" / "patient.nii"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"precious")
+    before = theirs.stat()
+    theirs.chmod(0o444)
+    monkeypatch.chdir(tmp_path)
+    kind, _, bare = name.partition("/")
+    results = conformance_suite(registry().find(kind, bare))
+    assert [result for result in results if result.outcome == "failed"] == []
+    after = theirs.stat()
+    assert theirs.read_bytes() == b"precious"
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert list(tmp_path.rglob("*")) == [theirs.parent, theirs]
