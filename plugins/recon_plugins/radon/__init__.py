@@ -11,8 +11,10 @@ __getattr__ = lazy(
         "FBP": ".fbp",
         "FanBeam": ".geometry",
         "FanBeamRadon": ".operators",
+        "Grid": ".grid",
         "ParallelBeam": ".geometry",
         "Radon": ".operators",
+        "RayTransform": ".ray_transform",
     },
 )
 
@@ -35,6 +37,15 @@ def recon_components() -> Iterator[Component]:
         target="recon_plugins.radon.operators:FanBeamRadon",
         summary="Line integrals from a turning source to a flat or curved detector, in mm, with a matched adjoint",
         examples="recon_plugins.radon.examples:fan_beam",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
+        kind="operator",
+        name="ray_transform",
+        target="recon_plugins.radon.ray_transform:RayTransform",
+        summary="Line integrals along the rays of any parallel or fan beam, in mm, with a matched adjoint",
+        examples="recon_plugins.radon.examples:ray_transform",
         tags=("ct", "linear"),
         references=("10.1109/TMI.1982.4307572",),
     )

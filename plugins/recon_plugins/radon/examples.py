@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recon.testing import Example
 
-__all__ = ["fan_beam", "fbp", "radon"]
+__all__ = ["fan_beam", "fbp", "radon", "ray_transform"]
 
 
 def radon() -> list[Example]:
@@ -39,6 +39,28 @@ def fan_beam() -> list[Example]:
             shape=(3, 1, 9, 5),
             complex=True,
             name="complex",
+        ),
+    ]
+
+
+def ray_transform() -> list[Example]:
+    """Image away from the centre, with pixels that are not square; a tilted detector."""
+    fan = {"angles": [0.0, 1.1, 2.9, 5.0], "bins": 11, "bin_size": 1.3, "source_distance": 20.0}
+    return [
+        Example(
+            params={
+                "geometry": {"angles": [0.2, 1.5, 2.2], "bins": 12, "bin_size": 0.9, "offset": 0.4},
+                "size": [7, 9],
+                "pixel": [1.2, 0.8],
+                "centre": [1.0, -0.5],
+            },
+            shape=(2, 1, 7, 9),
+            name="parallel",
+        ),
+        Example(
+            params={"geometry": fan | {"detector_distance": 15.0, "tilt": 0.2}, "size": [8, 8]},
+            shape=(2, 1, 8, 8),
+            name="tilted detector",
         ),
     ]
 

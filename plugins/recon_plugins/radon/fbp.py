@@ -106,8 +106,7 @@ def back_project(y: Tensor, radon: Radon) -> Tensor:
     """Sum, over the views, the linear interpolation of each at every pixel's centre; zero beyond the detector."""
     height, width = radon.size
     last = y.shape[-1] + 1
-    down = ((height - 1) / 2 - torch.arange(height, dtype=torch.float64)) * radon.pixel
-    right = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) * radon.pixel
+    right, down = radon.grid.coordinates()
     # (view, bin, item): the items of a bin lie side by side; a zero on either end of the detector.
     views = torch.nn.functional.pad(y, (1, 1)).flatten(0, 1).permute(1, 2, 0).contiguous()
     result = y.new_zeros(height * width, views.shape[-1])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from recon.errors import UsageError
+from recon.registry import suggest
 
-__all__ = ["Detector", "FanBeam", "Geometry", "ParallelBeam", "check_source", "equispaced"]
+__all__ = ["Detector", "FanBeam", "Geometry", "ParallelBeam", "check_source", "equispaced", "geometry_from"]
 
 Detector = Literal["flat", "curved"]
 
@@ -53,6 +56,11 @@ class ParallelBeam:
     def spacing(self) -> float:
         """Distance of neighbouring rays at the centre of rotation in mm."""
         return self.bin_size
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the rays left of the central one mirror those right of it."""
+        return self.offset == 0
 
     def positions(self) -> Tensor:
         """Return the centres t_i of the bins on the detector in mm, float64, of shape (D,)."""
@@ -99,11 +107,16 @@ class FanBeam:
         Shift of the detector along itself in mm.
     detector
         Flat, or curved about the source.
+    tilt
+        Turn of a flat detector about its point on the central ray in radians: bin i lies at
+        t_i (cos(tilt) across + sin(tilt) along), along being the central ray's direction and across (cos(theta),
+        sin(theta)).
 
     Raises
     ------
     UsageError
-        As for `ParallelBeam`, or if a curved detector spans half a turn or more.
+        As for `ParallelBeam`, if a curved detector is tilted or spans half a turn or more, or if a tilted one reaches
+        behind the source.
     """
 
     angles: tuple[float, ...]
@@ -113,6 +126,7 @@ class FanBeam:
     detector_distance: float
     offset: float = 0.0
     detector: Detector = "flat"
+    tilt: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "angles", _checked(self.angles))
@@ -126,6 +140,12 @@ class FanBeam:
             raise UsageError(f"detector must be 'flat' or 'curved', got {self.detector!r}")
         if self.detector == "curved" and self._half_width() / self.length >= math.pi / 2:
             raise UsageError("the curved detector spans half a turn or more as seen from the source: use fewer bins")
+        if not abs(self.tilt) < math.pi / 2:
+            raise UsageError(f"tilt must lie within a quarter turn, got {self.tilt:g} radians")
+        if self.tilt and self.detector == "curved":
+            raise UsageError("a curved detector is not tilted: shift it along its arc by offset")
+        if self._half_width() * math.sin(abs(self.tilt)) >= self.length:
+            raise UsageError(f"the detector, tilted by {self.tilt:g} radians, reaches behind the source")
 
     @property
     def length(self) -> float:
@@ -141,11 +161,21 @@ class FanBeam:
         """Return the centres t_i of the bins on the detector in mm, float64, of shape (D,)."""
         return _positions(self.bins, self.bin_size, self.offset)
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether the rays left of the central one mirror those right of it."""
+        return self.offset == 0 and self.tilt == 0
+
+    def fan_angles(self, t: Tensor) -> Tensor:
+        """Return the angle at the source between the ray to position t (mm) on the detector and the central ray."""
+        if self.detector == "curved":
+            return t / self.length
+        return torch.atan2(t * math.cos(self.tilt), self.length + t * math.sin(self.tilt))
+
     def rays(self, per_bin: int = 1) -> tuple[Tensor, Tensor]:
         """Return the source (mm) of each ray and its unit direction as (x, y): float64, (A, D, per_bin, 2)."""
         along, across = _axes(self.angles)
-        t = _within(self.positions(), self.bin_size, per_bin)[..., None] / self.length
-        fan = t.atan() if self.detector == "flat" else t
+        fan = self.fan_angles(_within(self.positions(), self.bin_size, per_bin))[..., None]
         direction = fan.cos() * along + fan.sin() * across
         return (-self.source_distance * along).expand_as(direction), direction
 
@@ -153,8 +183,10 @@ class FanBeam:
         """Whether every view sees the whole disk of that radius (mm) about the centre of rotation."""
         if radius >= self.source_distance:
             return False
-        needed = self._reach(math.asin(radius / self.source_distance), self.length, self.detector)
-        return self.bins * self.bin_size / 2 - abs(self.offset) >= needed * (1 - 1e-9)
+        half = self.bins * self.bin_size / 2
+        edges = self.fan_angles(torch.tensor([self.offset - half, self.offset + half], dtype=torch.float64))
+        needed = math.asin(radius / self.source_distance) * (1 - 1e-9)
+        return bool(edges[0] <= -needed and edges[1] >= needed)
 
     @classmethod
     def bins_for(
@@ -180,6 +212,27 @@ class FanBeam:
 
 
 Geometry = ParallelBeam | FanBeam
+
+
+def geometry_from(value: Geometry | Mapping[str, Any]) -> Geometry:
+    """Return a geometry, which a config gives as a mapping of its arguments: a fan beam if it has a source.
+
+    Raises
+    ------
+    UsageError
+        If an argument is unknown or missing.
+    """
+    if isinstance(value, (ParallelBeam, FanBeam)):
+        return value
+    target = FanBeam if "source_distance" in value else ParallelBeam
+    fields = {field.name: field for field in dataclasses.fields(target)}
+    for name in value:
+        if name not in fields:
+            raise UsageError(f"geometry: {name} is unknown{suggest(name, fields)}; it takes: {', '.join(fields)}")
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in value]
+    if missing:
+        raise UsageError(f"geometry: {', '.join(missing)} missing")
+    return target(**value)
 
 
 def check_source(radius: float, source_distance: float) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recon_plugins.radon import kernels
 from recon_plugins.radon.geometry import Geometry
+from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.pool import run_all
 from recon_plugins.radon.rays import RayTable
 from recon_plugins.radon.symmetry import Orbits, Turn, orbits
@@ -35,14 +36,14 @@ class LanesProjector:
     writer, so results do not depend on the number of threads.
     """
 
-    def __init__(self, rays: RayTable, geometry: Geometry, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, rays: RayTable, geometry: Geometry, grid: Grid) -> None:
+        self.size = size = grid.size
         samples = len(geometry.angles) * geometry.bins
         self._plain = _Plan(
             rays, geometry, size, Orbits((Turn(0, False),), torch.arange(samples), torch.arange(samples))
         )
         self._turned = None
-        found = orbits(geometry, size)
+        found = orbits(geometry, grid)
         if len(found.turns) > 1:
             self._turned = _Plan(rays, geometry, size, found)
 
@@ -75,7 +76,7 @@ class LanesProjector:
 class _Plan:
     """The rays traced for one set of turns."""
 
-    def __init__(self, rays: RayTable, geometry: Geometry, size: tuple[int, int], found: Orbits) -> None:
+    def __init__(self, rays: RayTable, geometry: Geometry, size: tuple[int, ...], found: Orbits) -> None:
         self.size, self.turns, self.place = size, found.turns, found.place
         self.samples, self.traced = len(found.place), len(found.traced)
         view = found.traced // geometry.bins

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 from annotated_types import Ge, Gt
 
-from recon_plugins.radon.geometry import Detector, FanBeam, ParallelBeam, check_source, equispaced
-from recon_plugins.radon.ray_transform import Backend, RayTransform
+from recon_plugins.radon.backends import Backend
+from recon_plugins.radon.geometry import Detector, FanBeam, Geometry, ParallelBeam, check_source, equispaced
+from recon_plugins.radon.grid import Grid
+from recon_plugins.radon.ray_transform import Pixel, RayTransform
 
 __all__ = ["FanBeamRadon", "Radon"]
 
@@ -32,7 +34,7 @@ class Radon(RayTransform):
     angles
         Number of views, equispaced over [0, pi); or the views' angles in radians.
     pixel
-        Edge of a pixel in mm.
+        Edge of a pixel in mm, or its edges (height, width).
     bins
         Number D of detector bins; by default enough to see the whole image, if the detector is centred.
     bin_size
@@ -42,9 +44,11 @@ class Radon(RayTransform):
         pixels.
     offset
         Shift of the detector in mm.
+    centre
+        The image's centre (x, y) in mm from the centre of rotation.
     backend
-        auto: compiled kernels for float32 on the CPU if numba is installed, else sparse matrices; numba: the same, and
-        an error without numba; sparse: sparse matrices always.
+        auto: compiled kernels where there are some (numba on the CPU, Triton on CUDA), else sparse matrices; a
+        backend's name: that one, and an error where it cannot serve.
 
     Raises
     ------
@@ -62,26 +66,28 @@ class Radon(RayTransform):
         *,
         size: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]],
         angles: Annotated[int, Gt(0)] | Sequence[float],
-        pixel: Annotated[float, Gt(0)] = 1.0,
+        pixel: Pixel = 1.0,
         bins: Annotated[int, Gt(0)] | None = None,
         bin_size: Annotated[float, Gt(0)] | None = None,
         rays_per_bin: Annotated[int, Gt(0)] | None = None,
         offset: float = 0.0,
+        centre: tuple[float, float] = (0.0, 0.0),
         backend: Backend = "auto",
     ) -> None:
-        super().__init__()
-        self.size = _size(size)
-        self.angles = _angles(angles)
-        self.pixel = pixel
+        grid = Grid(size, pixel, centre)
+        spacing = min(grid.pixel) if bin_size is None else bin_size
+        count = ParallelBeam.bins_for(grid.radius, spacing) if bins is None else bins
+        geometry = ParallelBeam(_views(angles, math.pi), count, spacing, offset)
+        super().__init__(
+            geometry=geometry, size=size, pixel=pixel, centre=centre, rays_per_bin=rays_per_bin, backend=backend
+        )
+        self.angles = angles if isinstance(angles, int) else geometry.angles
         self.bins = bins
         self.bin_size = bin_size
-        self.rays_per_bin = rays_per_bin
         self.offset = offset
-        self.backend = backend
-        spacing = pixel if bin_size is None else bin_size
-        if bins is None:
-            bins = ParallelBeam.bins_for(_radius(self.size, pixel), spacing)
-        self._set_geometry(ParallelBeam(_views(self.angles, math.pi), bins, spacing, offset))
+
+    def _of(self, geometry: Geometry) -> Self:
+        return self.with_(angles=geometry.angles, bins=geometry.bins)
 
 
 class FanBeamRadon(RayTransform):
@@ -104,7 +110,7 @@ class FanBeamRadon(RayTransform):
     source_distance, detector_distance
         Distance of source and detector from the centre of rotation in mm; the source lies outside the image's circle.
     pixel
-        Edge of a pixel in mm.
+        Edge of a pixel in mm, or its edges (height, width).
     bins
         Number D of detector bins; by default enough to see the whole image, if the detector is centred.
     bin_size
@@ -116,9 +122,11 @@ class FanBeamRadon(RayTransform):
     rays_per_bin
         Rays averaged over a bin's width; by default 1, or twice the bin's width at the centre in pixels (rounded up) if
         that exceeds 1.5 pixels.
+    centre
+        The image's centre (x, y) in mm from the centre of rotation.
     backend
-        auto: compiled kernels for float32 on the CPU if numba is installed, else sparse matrices; numba: the same, and
-        an error without numba; sparse: sparse matrices always.
+        auto: compiled kernels where there are some (numba on the CPU, Triton on CUDA), else sparse matrices; a
+        backend's name: that one, and an error where it cannot serve.
 
     Raises
     ------
@@ -138,48 +146,38 @@ class FanBeamRadon(RayTransform):
         angles: Annotated[int, Gt(0)] | Sequence[float],
         source_distance: Annotated[float, Gt(0)],
         detector_distance: Annotated[float, Ge(0)],
-        pixel: Annotated[float, Gt(0)] = 1.0,
+        pixel: Pixel = 1.0,
         bins: Annotated[int, Gt(0)] | None = None,
         bin_size: Annotated[float, Gt(0)] | None = None,
         offset: float = 0.0,
         detector: Detector = "flat",
         rays_per_bin: Annotated[int, Gt(0)] | None = None,
+        centre: tuple[float, float] = (0.0, 0.0),
         backend: Backend = "auto",
     ) -> None:
-        super().__init__()
-        self.size = _size(size)
-        self.angles = _angles(angles)
+        grid = Grid(size, pixel, centre)
+        check_source(grid.radius, source_distance)
+        magnification = (source_distance + detector_distance) / source_distance
+        width = min(grid.pixel) * magnification if bin_size is None else bin_size
+        count = bins
+        if count is None:
+            count = FanBeam.bins_for(grid.radius, width, source_distance, detector_distance, detector)
+        views = _views(angles, 2 * math.pi)
+        geometry = FanBeam(views, count, width, source_distance, detector_distance, offset, detector)
+        super().__init__(
+            geometry=geometry, size=size, pixel=pixel, centre=centre, rays_per_bin=rays_per_bin, backend=backend
+        )
+        self.angles = angles if isinstance(angles, int) else geometry.angles
         self.source_distance = source_distance
         self.detector_distance = detector_distance
-        self.pixel = pixel
         self.bins = bins
         self.bin_size = bin_size
         self.offset = offset
         self.detector: Detector = detector
-        self.rays_per_bin = rays_per_bin
-        self.backend = backend
-        width = pixel * (source_distance + detector_distance) / source_distance if bin_size is None else bin_size
-        radius = _radius(self.size, pixel)
-        check_source(radius, source_distance)
-        if bins is None:
-            bins = FanBeam.bins_for(radius, width, source_distance, detector_distance, detector)
-        views = _views(self.angles, 2 * math.pi)
-        self._set_geometry(FanBeam(views, bins, width, source_distance, detector_distance, offset, detector))
+
+    def _of(self, geometry: Geometry) -> Self:
+        return self.with_(angles=geometry.angles, bins=geometry.bins)
 
 
-def _size(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = size
-    return int(height), int(width)
-
-
-def _angles(angles: int | Sequence[float]) -> int | tuple[float, ...]:
-    return angles if isinstance(angles, int) else tuple(float(angle) for angle in angles)
-
-
-def _views(angles: int | tuple[float, ...], span: float) -> tuple[float, ...]:
-    return equispaced(angles, span) if isinstance(angles, int) else angles
-
-
-def _radius(size: tuple[int, int], pixel: float) -> float:
-    """Radius of the circle about the image in mm."""
-    return math.hypot(*size) * pixel / 2
+def _views(angles: int | Sequence[float], span: float) -> tuple[float, ...]:
+    return equispaced(angles, span) if isinstance(angles, int) else tuple(angles)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon.geometry import Geometry
+from recon_plugins.radon.grid import Grid
 
 __all__ = ["RayTable", "joseph_matrix", "matrix_entries", "ray_table"]
 
@@ -37,20 +38,24 @@ class RayTable:
     """Whether the lines are the image's rows."""
 
 
-def ray_table(geometry: Geometry, size: tuple[int, int], pixel: float, per_bin: int = 1) -> RayTable:
-    """Return the rays of a geometry through an image of `size` (H, W), whose pixels have an edge of `pixel` mm."""
+def ray_table(geometry: Geometry, grid: Grid, per_bin: int = 1) -> RayTable:
+    """Return the rays of a geometry through an image on a grid, `per_bin` of them a bin."""
     origin, direction = geometry.rays(per_bin)
-    (x, y), (dx, dy) = (origin / pixel).unbind(-1), direction.unbind(-1)
-    row, column = (size[0] - 1) / 2, (size[1] - 1) / 2  # of the image's centre
+    height, width = grid.pixel
+    centre = torch.tensor(grid.centre, dtype=torch.float64)
+    edges = torch.tensor([width, height], dtype=torch.float64)
+    # In pixels from the image's centre, x to the right and y up.
+    (x, y), (dx, dy) = ((origin - centre) / edges).unbind(-1), (direction / edges).unbind(-1)
+    row, column = (grid.size[0] - 1) / 2, (grid.size[1] - 1) / 2  # of the image's centre
     along_rows = dy.abs() >= dx.abs()
     steep, shallow = torch.where(along_rows, dy, dx), torch.where(along_rows, dx, dy)
     gamma = -shallow / steep
     # Row l lies at y = row - l, column l at x = l - column.
     alpha = torch.where(along_rows, column + x - (row - y) * gamma, row - y - (column + x) * gamma)
-    return RayTable(alpha, gamma, pixel / steep.abs() / per_bin, along_rows)
+    return RayTable(alpha, gamma, 1 / steep.abs() / per_bin, along_rows)
 
 
-def joseph_matrix(rays: RayTable, size: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def joseph_matrix(rays: RayTable, size: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return the projector in CSR form: row starts, pixel indices, weights in mm; one row per view and bin."""
     height, width = size
     line = torch.arange(max(size))
@@ -74,7 +79,7 @@ def joseph_matrix(rays: RayTable, size: tuple[int, int], dtype: torch.dtype) -> 
     return starts, torch.cat(pixels), torch.cat(weights)
 
 
-def matrix_entries(rays: RayTable, size: tuple[int, int]) -> int:
+def matrix_entries(rays: RayTable, size: tuple[int, ...]) -> int:
     """Return an upper estimate of the number of entries of `joseph_matrix`, within some per cent."""
     height, width = size
     lines = torch.where(rays.along_rows, height, width)

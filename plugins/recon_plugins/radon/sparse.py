@@ -26,7 +26,7 @@ class SparseProjector:
         If the matrices would take more than 2 GiB.
     """
 
-    def __init__(self, rays: RayTable, size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, rays: RayTable, size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         needed = 2 * matrix_entries(rays, size) * (4 + dtype.itemsize)
         if needed > LIMIT:
             raise UsageError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon.geometry import Geometry, ParallelBeam
+from recon_plugins.radon.grid import Grid
 
 __all__ = ["Orbits", "Turn", "orbits"]
 
@@ -43,12 +44,12 @@ class Orbits:
     place: Tensor
 
 
-def orbits(geometry: Geometry, size: tuple[int, int]) -> Orbits:
+def orbits(geometry: Geometry, grid: Grid) -> Orbits:
     """Find the turns that map the image's grid and the set of rays onto themselves."""
     samples = torch.arange(len(geometry.angles) * geometry.bins)
     turns, maps = [Turn(0, mirror=False)], [samples]
-    quarters = (0, 1, 2, 3) if size[0] == size[1] else (0, 2)
-    for turn in [Turn(k, mirror) for mirror in (False, True) for k in quarters][1:]:
+    quarters = (0, 1, 2, 3) if grid.square else (0, 2)
+    for turn in [Turn(k, mirror) for mirror in (False, True) for k in quarters][1:] if grid.centred else []:
         moved = _moved(geometry, turn)
         if moved is not None:
             turns.append(turn)
@@ -73,7 +74,7 @@ def _moved(geometry: Geometry, turn: Turn) -> Tensor | None:
         opposite = _match(theta, (-wanted if turn.mirror else wanted) + math.pi)
         flip ^= view < 0
         view = torch.where(view < 0, opposite, view)
-    if (view < 0).any() or len(view.unique()) < len(view) or (geometry.offset != 0 and flip.any()):
+    if (view < 0).any() or len(view.unique()) < len(view) or (not geometry.symmetric and flip.any()):
         return None
     bins = torch.arange(geometry.bins)
     return (view[:, None] * geometry.bins + torch.where(flip[:, None], bins.flip(0), bins)).flatten()

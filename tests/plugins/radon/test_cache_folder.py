@@ -10,7 +10,7 @@ import torch
 
 from recon import build
 from recon.errors import UsageError
-from recon_plugins.radon import ray_transform
+from recon_plugins.radon import backends
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 
@@ -26,9 +26,9 @@ def no_cache_folder(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "recon_plugins.radon.lanes", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
-    ray_transform._compiled_projector.cache_clear()
+    backends._lanes.cache_clear()
     yield
-    ray_transform._compiled_projector.cache_clear()
+    backends._lanes.cache_clear()
 
 
 def test_sparse_matrices_take_over(no_cache_folder):

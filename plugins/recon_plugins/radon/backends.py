@@ -1,0 +1,82 @@
+"""Which code projects: compiled kernels where there are some, sparse matrices everywhere."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from recon.errors import UsageError
+
+if TYPE_CHECKING:
+    from recon_plugins.radon.lanes import LanesProjector
+
+__all__ = ["Backend", "Choice", "choose", "lanes_projector"]
+
+Backend = Literal["auto", "sparse", "numba"]
+NUMBA_MISSING = "numba is not installed: pip install 'recon-toolkit[numba]'"
+NUMBA_FOLDER = "numba finds no folder to keep compiled code in: set NUMBA_CACHE_DIR to a writable one"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend, and why it serves."""
+
+    name: Literal["sparse", "numba"]
+    why: str
+
+
+def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, installed_only: bool = False) -> Choice:
+    """Choose the backend for a precision on a device.
+
+    Parameters
+    ----------
+    backend
+        ``auto``, or the name of one.
+    dtype, device
+        Of the images.
+    installed_only
+        Look only at whether the packages are there; import nothing heavy.
+
+    Raises
+    ------
+    UsageError
+        If a backend that was asked for by name is not installed.
+    """
+    if backend == "sparse":
+        return Choice("sparse", "asked for")
+    if not _has_numba():
+        if backend == "numba":
+            raise UsageError(f"backend 'numba': {NUMBA_MISSING}, or take backend 'auto'")
+        return Choice("sparse", NUMBA_MISSING)
+    if dtype != torch.float32 or device.type != "cpu":
+        return Choice("sparse", f"no compiled kernels for {str(dtype)[6:]} on {device.type}")
+    if not installed_only and not _lanes():
+        if backend == "numba":
+            raise UsageError(NUMBA_FOLDER)
+        return Choice("sparse", NUMBA_FOLDER)
+    return Choice("numba", "compiled kernels for float32 on the CPU")
+
+
+def lanes_projector() -> type[LanesProjector]:
+    """Return the projector of compiled kernels; only after `choose` said numba."""
+    found = _lanes()
+    assert found is not None, "choose() said numba"  # noqa: S101
+    return found
+
+
+@cache
+def _lanes() -> type[LanesProjector] | None:
+    """Import the compiled kernels; None where numba finds no folder for its cache (RuntimeError)."""
+    try:
+        from recon_plugins.radon.lanes import LanesProjector
+    except (ImportError, RuntimeError):
+        return None
+    return LanesProjector
+
+
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
