@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -118,6 +118,8 @@ def _path(loc: tuple[str | int, ...], value: Any) -> tuple[str | int, ...]:
 
 def _hints(target: Any) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
+    if is_dataclass(target) and getattr(target, "__dataclass_params__").init:  # noqa: B009 - mypy does not know it
+        function = target  # its fields may come from classes of other modules, with names that only those know
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:

@@ -1,4 +1,4 @@
-"""Iterative solvers that operators need themselves."""
+"""Iterative solvers that operators and methods need themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["conjugate_gradient"]
+__all__ = ["conjugate_gradient", "squared_norm"]
 
 
 def conjugate_gradient(
@@ -65,3 +65,24 @@ def conjugate_gradient(
         p = r + torch.where(active, rr_new / torch.where(active, rr, 1), 0) * p
         rr = rr_new
     return x
+
+
+def squared_norm(normal: Callable[[Tensor], Tensor], like: Tensor, iterations: int = 20) -> Tensor:
+    """Estimate |A|^2 of each item by power iteration on A^H A, from below and from a start that all batches share.
+
+    Parameters
+    ----------
+    normal
+        The map A^H A.
+    like
+        Tensor of the images' shape, dtype and device.
+    iterations
+        Steps to take.
+    """
+    start = torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(0), dtype=like.dtype)
+    x = start.to(like.device).expand_as(like)
+    for _ in range(iterations):
+        length = torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1))
+        x = normal(x / torch.where(length > 0, length, 1))
+    value: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    return value

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from recon.errors import UsageError
-from recon.operators import LinearOperator, Operator
+from recon.methods import Output, finish, linear
+from recon.operators import Operator
 
-__all__ = ["AdjointMethod", "Output", "PinvMethod", "finish", "linear"]
-
-Output = Literal["as_is", "magnitude", "real"]
-"""What becomes of a complex image: itself, its magnitude, its real part."""
+__all__ = ["AdjointMethod", "PinvMethod"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +66,3 @@ class PinvMethod:
         a = linear(operator)
         x = a.pinv(y, iterations=self.iterations, tolerance=self.tolerance, damping=self.damping)
         return finish(x, self.output)
-
-
-def linear(operator: Operator) -> LinearOperator:
-    """Return the operator without its noise; UsageError if that is not linear."""
-    noiseless = operator.noiseless
-    if not isinstance(noiseless, LinearOperator):
-        raise UsageError(f"classical methods need a linear operator; {type(noiseless).__name__} is not one")
-    return noiseless
-
-
-def finish(x: Tensor, output: Output) -> Tensor:
-    """Return a complex image as asked; a real one as it is, but for its magnitude."""
-    if output == "magnitude":
-        return x.abs()
-    return x.real if output == "real" and x.is_complex() else x

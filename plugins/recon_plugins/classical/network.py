@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from recon.engine.checkpoint import load_model
 from recon.interfaces import OperatorModel
+from recon.methods import Output, finish, linear
 from recon.operators import Operator
-from recon_plugins.classical.methods import Output, finish, linear
 
 __all__ = ["NetworkMethod"]
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from recon.operators import Operator
-from recon_plugins.classical.methods import Output, finish, linear
+from recon.differences import differences, differences_adjoint, modulus, total_variation
+from recon.iteration import IterativeMethod, Problem, Step, inner
+from recon.solvers import squared_norm
 
-__all__ = ["TVMethod", "differences", "total_variation"]
+__all__ = ["TVMethod"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TVMethod:
+class TVMethod(IterativeMethod):
     """Least squares with isotropic total variation: x = argmin 1/2 |A x - y|^2 + weight TV(x).
 
     TV(x) = sum_pixels (sum_axes |D_axis x|^2)^(1/2) with forward differences D (per pixel, not per mm; zero across the
@@ -36,10 +37,14 @@ class TVMethod:
         Weight of TV. It scales with |A|^2 and with the image: double the image's values and the weight doubles.
     iterations
         Steps of the outer iteration.
-    constraint
-        ``none``; ``real`` images; ``nonnegative`` (and real) images.
     inner_iterations
         Steps of the proximal map in each outer one.
+    constraint
+        ``none``; ``real`` images; ``nonnegative`` (and real) images.
+    stop
+        Rules to stop earlier by; see `recon.iteration.Stop`.
+    start
+        Method whose image is the first; by default the best multiple of A^H y.
     output
         What becomes of a complex image: ``as_is``, its ``magnitude`` or its ``real`` part.
 
@@ -51,57 +56,38 @@ class TVMethod:
     """
 
     weight: Annotated[float, Gt(0)]
-    iterations: Annotated[int, Gt(0)] = 100
-    constraint: Literal["none", "real", "nonnegative"] = "none"
     inner_iterations: Annotated[int, Gt(0)] = 10
-    output: Output = "as_is"
 
-    @torch.no_grad()
-    def __call__(self, y: Tensor, operator: Operator) -> Tensor:
-        """Reconstruct."""
-        a = linear(operator)
-        real = self.constraint != "none"
-        b = a.adjoint(y)
-        dtype = b.dtype
-        b = _real(b, real)
+    def _objective(self, problem: Problem, x: Tensor, residual: Tensor) -> Tensor:
+        return super()._objective(problem, x, residual) + self.weight * total_variation(x)
 
-        def normal(x: Tensor) -> Tensor:
-            return _real(a.normal(x.to(dtype)), real)
+    def _initial(self, problem: Problem) -> Tensor:
+        b = problem.backprojection
+        curvature = inner(b, problem.normal(b))
+        scale = torch.where(curvature > 0, inner(b, b) / torch.where(curvature > 0, curvature, 1), 0)
+        return problem.per_item(scale) * b
 
-        return finish(self._minimise(normal, b), self.output)
-
-    @torch.no_grad()
-    def objective(self, x: Tensor, y: Tensor, operator: Operator) -> Tensor:
-        """Return 1/2 |A x - y|^2 + weight TV(x) of each item."""
-        residual = linear(operator)(x) - y
-        value: Tensor = residual.abs().square().flatten(1).sum(1) / 2 + self.weight * total_variation(x)
-        return value
-
-    def _minimise(self, normal: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
-        shape = (-1, *[1] * (b.ndim - 1))
-
+    def _steps(self, problem: Problem, step: Step) -> Iterator[Step]:
+        b = problem.backprojection
         # Somewhat above |A|^2, which power iteration approaches from below.
-        lipschitz = 1.05 * _squared_norm(normal, b).reshape(shape)
+        lipschitz = 1.05 * problem.per_item(squared_norm(problem.normal, b))
         lipschitz = torch.where(lipschitz > 0, lipschitz, 1)
-        # The best multiple of A^H y.
-        curvature = _inner(b, normal(b)).reshape(shape)
-        scale = torch.where(curvature > 0, _inner(b, b).reshape(shape) / torch.where(curvature > 0, curvature, 1), 0)
-        x = self._project(scale * b)
-        nx = normal(x)
-        slope = _modulus(differences(x))
+        x = step.x
+        nx = problem.normal(x)
+        slope = modulus(differences(x))
         z, nz = x, nx
         t = torch.ones_like(lipschitz)
         dual = b.new_zeros((b.ndim - 2, *b.shape))
-        for _ in range(self.iterations):
+        while True:
             new, dual = self._proximal(z - (nz - b) / lipschitz, self.weight / lipschitz, dual)
-            n_new = normal(new)
-            new_slope = _modulus(differences(new))
+            n_new = problem.normal(new)
+            new_slope = modulus(differences(new))
             # The change of the objective, as such: its two values would agree in all the digits that they have.
-            smooth = _inner(new - x, (n_new + nx) / 2 - b)
-            lower = (smooth + self.weight * (new_slope - slope).flatten(1).sum(1) <= 0).reshape(shape)
+            smooth = inner(new - x, (n_new + nx) / 2 - b)
+            lower = problem.per_item(smooth + self.weight * (new_slope - slope).flatten(1).sum(1) <= 0)
             # A refused step was too long, or its proximal map not yet exact enough: the dual gets better as it waits.
             d, nd = new - z, n_new - nz
-            too_long = ~lower & ((_inner(d, nd) > _inner(d, d) * lipschitz.flatten()).reshape(shape))
+            too_long = ~lower & problem.per_item(inner(d, nd) > inner(d, d) * lipschitz.flatten())
             lipschitz = torch.where(too_long, 1.5 * lipschitz, lipschitz)
             t_next = torch.where(lower, (1 + (1 + 4 * t**2).sqrt()) / 2, 1)
             momentum = (t - 1) / t_next
@@ -113,10 +99,7 @@ class TVMethod:
                 torch.where(lower, new_slope, slope),
             )
             t = t_next
-        return x
-
-    def _project(self, x: Tensor) -> Tensor:
-        return x.clamp(min=0) if self.constraint == "nonnegative" else x
+            yield Step(problem, x, refused=~lower.flatten())
 
     def _proximal(self, v: Tensor, weight: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
         """Minimise 1/2 |x - v|^2 + weight TV(x) under the constraint, from the given dual variable."""
@@ -124,65 +107,8 @@ class TVMethod:
         p = q = dual
         t = 1.0
         for _ in range(self.inner_iterations):
-            ahead = q + step * differences(self._project(v - weight * _differences_adjoint(q)))
-            new = ahead / _modulus(ahead).clamp_(min=1)
+            ahead = q + step * differences(self._project(v - weight * differences_adjoint(q)))
+            new = ahead / modulus(ahead).clamp_(min=1)
             t_next = (1 + (1 + 4 * t**2) ** 0.5) / 2
             p, q, t = new, new + (t - 1) / t_next * (new - p), t_next
-        return self._project(v - weight * _differences_adjoint(p)), p
-
-
-def total_variation(x: Tensor) -> Tensor:
-    """Return the isotropic total variation of each item. Shapes: x (batch, channel, *space) -> (batch,)."""
-    value: Tensor = _modulus(differences(x)).flatten(1).sum(1)
-    return value
-
-
-def differences(x: Tensor) -> Tensor:
-    """Return the forward differences along all spatial axes, the last of each axis zero.
-
-    Shapes: x (batch, channel, *space) -> (axes, batch, channel, *space).
-    """
-    result = x.new_zeros((x.ndim - 2, *x.shape))
-    for axis, part in enumerate(result, start=2):
-        torch.sub(x.narrow(axis, 1, x.shape[axis] - 1), x.narrow(axis, 0, x.shape[axis] - 1), out=_head(part, axis))
-    return result
-
-
-def _differences_adjoint(p: Tensor) -> Tensor:
-    result = torch.zeros_like(p[0])
-    for axis, part in enumerate(p, start=2):
-        result -= part
-        result.narrow(axis, 1, part.shape[axis] - 1).add_(_head(part, axis))
-    return result
-
-
-def _modulus(p: Tensor) -> Tensor:
-    """Return the length of the vectors along the first axis, of few components: many times as fast as `vector_norm`."""
-    squares = torch.zeros_like(p[0].real)
-    for part in p:
-        for component in (part.real, part.imag) if part.is_complex() else (part,):
-            squares.addcmul_(component, component)
-    return squares.sqrt_()
-
-
-def _head(x: Tensor, axis: int) -> Tensor:
-    return x.narrow(axis, 0, x.shape[axis] - 1)
-
-
-def _real(x: Tensor, real: bool) -> Tensor:
-    return x.real if real and x.is_complex() else x
-
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    return (a.conj() * b).real.flatten(1).sum(1)
-
-
-def _squared_norm(normal: Callable[[Tensor], Tensor], like: Tensor, iterations: int = 20) -> Tensor:
-    """Estimate |A|^2 item by item, from a start that is the same for all batches."""
-    start = torch.randn(like.shape[1:], generator=torch.Generator().manual_seed(0), dtype=like.dtype)
-    x = start.to(like.device).expand_as(like)
-    for _ in range(iterations):
-        norm = torch.linalg.vector_norm(x.flatten(1), dim=1).reshape(-1, *[1] * (x.ndim - 1))
-        x = normal(x / torch.where(norm > 0, norm, 1))
-    value: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return value
+        return self._project(v - weight * differences_adjoint(p)), p
