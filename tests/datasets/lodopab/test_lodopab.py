@@ -63,7 +63,8 @@ def test_orientation_and_units_are_the_published_ones():
     rows, columns = torch.nonzero(upright(torch.from_numpy(stored)), as_tuple=True)
     assert columns.double().mean().item() == pytest.approx((0.06 + half) * n / (2 * half) - 0.5, abs=0.1)
     assert rows.double().mean().item() == pytest.approx((half - 0.02) * n / (2 * half) - 0.5, abs=0.1)
-    # A ray through its middle in view k meets it at s = x cos + y sin.
+    # A ray through its middle in view k meets it at s = x cos + y sin; half a view's step would be 0.1 bins.
+    middle = [1000 * float((x * stored.sum(1 - axis)).sum() / stored.sum()) for axis in (0, 1)]
     config = operator_config()
     assert config["bin_size"] == pytest.approx(0.71676, abs=1e-5)
     assert config["pixel"] == pytest.approx(0.71823, abs=1e-5)
@@ -71,9 +72,9 @@ def test_orientation_and_units_are_the_published_ones():
     y = recon.build("operator", config)(upright(torch.from_numpy(stored)).float()[None, None])[0, 0]
     for view in (100, 400, 800):
         theta = (view + 0.5) * math.pi / 1000
-        s = 1000 * (0.06 * math.cos(theta) + 0.02 * math.sin(theta))
+        s = middle[0] * math.cos(theta) + middle[1] * math.sin(theta)
         centre = (y[view] * torch.arange(513)).sum() / y[view].sum()
-        assert float(centre) == pytest.approx(s / config["bin_size"] + 256, abs=0.04)
+        assert float(centre) == pytest.approx(s / config["bin_size"] + 256, abs=0.01)
 
 
 def test_phantom_equals_numerical_integrals(pair):
