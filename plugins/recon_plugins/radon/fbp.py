@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Gt, Le
@@ -12,11 +11,11 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.operators import Operator
+from recon_plugins.radon.filters import Filter, ramp_filter
 from recon_plugins.radon.operators import Radon
+from recon_plugins.radon.redundancy import view_weights
 
-__all__ = ["FBP", "back_project", "ramp_filter", "view_weights"]
-
-Filter = Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"]
+__all__ = ["FBP", "back_project"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,44 +61,6 @@ class FBP:
         filtered = torch.fft.irfft(torch.fft.rfft(y, length) * response, length)[..., : y.shape[-1]]
         weights = view_weights(radon.theta) / radon.spacing
         return back_project(filtered * weights[:, None].to(y), radon)
-
-
-def ramp_filter(bins: int, window: Filter = "ram-lak", cutoff: float = 1.0) -> Tensor:
-    """Return the filter's response, float64, at the frequencies of `torch.fft.rfft`, for a bin size of 1.
-
-    The length is the power of 2 that keeps the convolution with `bins` samples from wrapping round.
-    """
-    length = 1 << (2 * bins - 1).bit_length()
-    n = torch.arange(length, dtype=torch.float64)
-    n = torch.minimum(n, length - n)
-    ramp = torch.where(n % 2 == 1, -1 / (math.pi * n) ** 2, 0)
-    ramp[0] = 1 / 4
-    response = torch.fft.rfft(ramp).real
-    r = torch.linspace(0, 1, length // 2 + 1, dtype=torch.float64) / cutoff
-    shape = {
-        "ram-lak": torch.ones_like(r),
-        "shepp-logan": torch.sinc(r / 2),
-        "cosine": torch.cos(math.pi * r / 2),
-        "hamming": 0.54 + 0.46 * torch.cos(math.pi * r),
-        "hann": 0.5 + 0.5 * torch.cos(math.pi * r),
-    }[window]
-    result: Tensor = response * torch.where(r <= 1, shape, 0)
-    return result
-
-
-def view_weights(theta: Tensor) -> Tensor:
-    """Return the angle in radians that each view stands for: half the gaps to its neighbours modulo pi.
-
-    Views that see the same lines (theta and theta + pi) share their part. A gap of more than five times the median is
-    taken as a range that was not measured, and counts as the median.
-    """
-    # Rounded, so that pi and 0 plus rounding are one direction.
-    direction = torch.round(theta % math.pi, decimals=9) % round(math.pi, 9)
-    unique, index, counts = torch.unique(direction, return_inverse=True, return_counts=True)
-    gaps = torch.cat([unique[1:], unique[:1] + math.pi]) - unique
-    gaps = torch.where(gaps > 5 * gaps.median(), gaps.median(), gaps)
-    shares: Tensor = ((gaps + gaps.roll(1)) / 2 / counts)[index]
-    return shares
 
 
 def back_project(y: Tensor, radon: Radon) -> Tensor:

@@ -9,7 +9,9 @@ import recon
 from recon.errors import UsageError
 from recon.operators import Operator
 from recon_plugins.radon import FBP, Radon
-from recon_plugins.radon.fbp import back_project, ramp_filter, view_weights
+from recon_plugins.radon.fbp import back_project
+from recon_plugins.radon.filters import ramp_filter
+from recon_plugins.radon.redundancy import view_weights
 
 FILTERS = ["ram-lak", "shepp-logan", "cosine", "hamming", "hann"]
 
