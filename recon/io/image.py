@@ -20,6 +20,7 @@ SPACE = ("z", "y", "x")
 METADATA: Mapping[str, str] = {
     "acceleration": "undersampling factor of the measurement",
     "acquisition": "kind of protocol, as the data set names it",
+    "air_per_mm": "attenuation in 1/mm that -1000 HU stands for",
     "coils": "receiver channels",
     "coordinate_space": "what the world coordinates refer to: scanner, aligned, talairach, mni",
     "echo_time_ms": "echo time",
@@ -36,6 +37,7 @@ METADATA: Mapping[str, str] = {
     "modality": "CT, MR, PT ...",
     "num_low_frequency": "fully sampled central columns",
     "padding": "columns (first, past the last) that were measured",
+    "photons": "photons of a ray that meets nothing",
     "photometric": "MONOCHROME1 images are displayed inverted",
     "recon_fov_mm": "field of view of the reconstructed image (x, y, z)",
     "recon_matrix": "matrix of the reconstructed image (x, y, z)",
@@ -43,6 +45,7 @@ METADATA: Mapping[str, str] = {
     "sequence": "kind of pulse sequence",
     "slice_thickness_mm": "nominal slice thickness",
     "tube_current_mA": "tube current",
+    "water_per_mm": "attenuation in 1/mm that 0 HU stands for",
 }
 """Technical metadata that may travel with an image. Nothing else does, so no name of a patient can."""
 

@@ -54,6 +54,8 @@ class Operator(nn.Module, ABC):
     """Whether images are complex by nature (k-space operators); real ones are accepted all the same."""
     complex_output: bool = False
     """Whether measurements are complex even where the image is real."""
+    input_unit: str | None = None
+    """Unit in which images must come, if it matters: "1/mm" for line integrals of CT."""
     per_item: tuple[str, ...] = ()
     """Arguments that may be left None because data may bring them, one for each item: masks, coil sensitivities."""
 

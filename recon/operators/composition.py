@@ -55,6 +55,7 @@ class Composition(Combined):
                 )
         self.input_shape, self.output_shape = operators[-1].input_shape, operators[0].output_shape
         self.complex_input, self.complex_output = operators[-1].complex_input, operators[0].complex_output
+        self.input_unit = operators[-1].input_unit
         self.stochastic = any(operator.stochastic for operator in operators)
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -46,6 +46,8 @@ class ProjectionOperator(LinearOperator, adjoint_as_backward=True):
     Subclasses keep their arguments as attributes, call `_set_up`, and say which projector serves (`_projector`).
     """
 
+    input_unit = "1/mm"
+
     geometry: Any
     """Where the rays run: a frozen value in mm and radians."""
     grid: Grid
