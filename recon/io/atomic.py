@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recon.errors import UsageError
 
-__all__ = ["atomic_file", "atomic_folder", "check_place", "write_text"]
+__all__ = ["atomic_file", "atomic_folder", "check_folder", "check_place", "write_text"]
 
 
 @contextmanager
@@ -58,11 +58,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         If the parent folder does not exist, `path` is a file, or it has content and `overwrite` is off.
     """
     path = Path(path)
-    _check_parent(path)
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file; give the name of a folder")
-    if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"folder {path} exists and is not empty; choose another name or remove it")
+    check_folder(path, overwrite=overwrite)
     temporary = _sibling(path)
     temporary.mkdir()
     try:
@@ -98,6 +94,21 @@ def check_place(path: Path) -> None:
     _check_parent(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give a file name")
+
+
+def check_folder(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse the name of a folder that cannot be made.
+
+    Raises
+    ------
+    UsageError
+        If the parent folder does not exist, `path` is a file, or it has content and `overwrite` is off.
+    """
+    _check_parent(path)
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; give the name of a folder")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"folder {path} exists and is not empty; choose another name or remove it")
 
 
 def _sibling(path: Path) -> Path:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from recon.building import build
 from recon.errors import FileFormatError, MissingDependencyError, UsageError
-from recon.interfaces import Reader, Writer
-from recon.io.atomic import atomic_file, check_place
+from recon.interfaces import Reader
+from recon.io.atomic import atomic_file, atomic_folder, check_folder, check_place
 from recon.io.image import Image
 from recon.io.measurement import Measurement
 from recon.registry import Entry, registry
@@ -15,7 +15,7 @@ from recon.registry import Entry, registry
 __all__ = ["FOLDER", "check_output", "read", "write"]
 
 FOLDER = "/"
-"""Stands among the `suffixes` of a reader for folders."""
+"""Stands among the `suffixes` of a reader or writer for folders."""
 
 
 def read(path: str | Path, *, reader: str | None = None) -> Image | Measurement:
@@ -51,14 +51,15 @@ def read(path: str | Path, *, reader: str | None = None) -> Image | Measurement:
 def write(image: Image | Measurement, path: str | Path, *, writer: str | None = None) -> None:
     """Write an image or a measurement to a file; the suffix chooses the format.
 
-    The file appears when it is complete; an existing one is replaced.
+    The file appears when it is complete; an existing one is replaced. A name without a suffix is that of a new folder,
+    for formats that write one: a DICOM series.
 
     Parameters
     ----------
     image
         What to write.
     path
-        The file; its folder must exist.
+        The file or new folder; the folder that it is in must exist.
     writer
         Name of the writer to use, whatever the suffix.
 
@@ -68,9 +69,11 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
         If no writer or more than one knows the suffix, or the format cannot hold what is to be written.
     """
     path = Path(path)
-    chosen = build("writer", writer) if writer else _writer(path)
+    entry = registry().find("writer", writer) if writer else _writer(path)
+    chosen = build("writer", entry.qualified)
+    place = atomic_folder if _writes_folder(entry, path) else atomic_file
     try:
-        with atomic_file(path) as temporary:
+        with place(path) as temporary:
             chosen.write(image, temporary)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -82,11 +85,15 @@ def check_output(path: str | Path) -> None:
     Raises
     ------
     UsageError
-        If no writer knows the suffix, the folder does not exist, or the name is that of a folder.
+        If no writer knows the suffix, the folder does not exist, or the name is that of a folder with content.
     """
     path = Path(path)
-    _writer(path)
-    check_place(path)
+    entry = _writer(path)
+    build("writer", entry.qualified)
+    if _writes_folder(entry, path):
+        check_folder(path)
+    else:
+        check_place(path)
 
 
 def _choose(path: Path) -> Reader:
@@ -151,14 +158,23 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
     return f"no reader recognises {path}; known suffixes: {', '.join(known) or 'none'}"
 
 
-def _writer(path: Path) -> Writer:
+def _writer(path: Path) -> Entry:
     entries = list(registry().entries("writer"))
-    longest = max((len(_suffix(entry, path)) for entry in entries), default=0)
-    fitting = [entry for entry in entries if longest and len(_suffix(entry, path)) == longest]
+    longest = max((len(_written_suffix(entry, path)) for entry in entries), default=0)
+    fitting = [entry for entry in entries if longest and len(_written_suffix(entry, path)) == longest]
     if not fitting:
-        known = sorted({suffix for entry in entries for suffix in entry.component.suffixes})
+        known = sorted({suffix for entry in entries for suffix in entry.component.suffixes if suffix != FOLDER})
         raise UsageError(f"no writer for {path.name}; known suffixes: {', '.join(known) or 'none'}")
     if len(fitting) > 1:
         names = " and ".join(repr(entry.name) for entry in fitting)
         raise UsageError(f"{path.name} fits the writers {names}: say which with writer=")
-    return build("writer", fitting[0].qualified)
+    return fitting[0]
+
+
+def _written_suffix(entry: Entry, path: Path) -> str:
+    return FOLDER if _writes_folder(entry, path) else _suffix(entry, path)
+
+
+def _writes_folder(entry: Entry, path: Path) -> bool:
+    """Whether that writer makes a folder of this name: one without a suffix, or of a folder that is there."""
+    return FOLDER in entry.component.suffixes and (path.is_dir() or not path.suffix)

@@ -7,13 +7,19 @@ from recon.plugin import lazy
 
 __getattr__ = lazy(
     __name__,
-    {"DicomError": ".errors", "DicomReader": ".reader", "DicomSeries": ".dataset", "write_slices": ".synthetic"},
+    {
+        "DicomError": ".errors",
+        "DicomReader": ".reader",
+        "DicomSeries": ".dataset",
+        "DicomWriter": ".writer",
+        "write_slices": ".synthetic",
+    },
 )
 
 
 @hookimpl
 def recon_components() -> Iterator[Component]:
-    """Offer the dataset and the reader."""
+    """Offer the dataset, the reader and the writer."""
     yield Component(
         kind="dataset",
         name="dicom_series",
@@ -31,4 +37,13 @@ def recon_components() -> Iterator[Component]:
         suffixes=(".dcm", "/"),
         magic=((128, b"DICM"),),
         references=("https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_C.7.6.2.html",),
+    )
+    yield Component(
+        kind="writer",
+        name="dicom_series",
+        target="recon_datasets.dicom_series.writer:DicomWriter",
+        summary="CT slice in HU as a derived DICOM file, or a volume as a folder of them",
+        examples="recon_datasets.dicom_series.examples:writer",
+        suffixes=(".dcm", "/"),
+        references=("https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.3.html",),
     )

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from recon.io import Image
 from recon.testing import Example
 from recon_datasets.dicom_series.synthetic import write_slices
 
-__all__ = ["dataset", "reader"]
+__all__ = ["dataset", "reader", "writer"]
 
 
 def dataset() -> list[Example]:
@@ -28,6 +30,19 @@ def reader() -> list[Example]:
         Example(prepare=lambda folder: {"path": _series(folder / "ct")[0].parent}, name="series"),
         Example(prepare=lambda folder: {"path": _series(folder / "ct")[1]}, name="slice"),
     ]
+
+
+def writer() -> list[Example]:
+    """Return a slice of whole HU, and one of any."""
+    return [
+        Example(prepare=lambda folder: {"image": _slice(1.0)}, name="whole numbers"),  # noqa: ARG005
+        Example(prepare=lambda folder: {"image": _slice(0.37)}, name="fractions"),  # noqa: ARG005
+    ]
+
+
+def _slice(step: float) -> Image:
+    affine = np.array([[0.0, -0.9, 0.0, 10.0], [0.7, 0.0, 0.0, -20.0], [0.0, 0.0, 2.5, 30.0], [0.0, 0.0, 0.0, 1.0]])
+    return Image(data=torch.arange(35.0).reshape(5, 7) * 50 * step - 1000, affine=affine, unit="HU")
 
 
 def _two_series(folder: Path) -> Mapping[str, Any]:

@@ -1,0 +1,172 @@
+"""Derived DICOM: valid by an independent checker, read back equal, nothing of a patient in it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+
+import recon
+from recon import Image
+from recon.cli import main
+from recon.errors import UsageError
+from recon_datasets.dicom_series import write_slices
+
+AFFINE = np.array([[-0.7, 0, 0, 100.0], [0, -0.9, 0, 80.0], [0, 0, 2.5, -30.0], [0, 0, 0, 1]])
+
+
+def volume(slices: int = 3, affine: np.ndarray = AFFINE) -> Image:
+    values = torch.randn(slices, 6, 8, generator=torch.Generator().manual_seed(0)) * 300 - 400
+    return Image(data=values, affine=affine, unit="HU", metadata={"kvp": 120.0, "modality": "CT"})
+
+
+def oblique() -> np.ndarray:
+    """Axes turned about two angles."""
+    a, b = 0.3, -0.5
+    one = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    two = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    affine = np.eye(4)
+    affine[:3, :3] = (one @ two) * [-0.7, -0.9, 2.5]
+    affine[:3, 3] = 10, -20, 5.5
+    return affine
+
+
+@pytest.mark.parametrize("affine", [AFFINE, oblique()], ids=["axial", "oblique"])
+def test_a_volume_reads_back(tmp_path, affine):
+    image = volume(affine=affine)
+    recon.write(image, tmp_path / "series")
+    assert sorted(path.name for path in (tmp_path / "series").iterdir()) == [f"slice_000{i}.dcm" for i in (1, 2, 3)]
+    back = recon.read(tmp_path / "series")
+    assert (back.unit, back.dims, back.metadata["kvp"]) == ("HU", ("z", "y", "x"), 120.0)
+    assert np.allclose(back.affine, affine, atol=1e-5)
+    assert float((back.data - image.data).abs().max()) <= 2**-5 + 1e-4
+
+
+def test_slices_that_run_downwards_keep_their_places(tmp_path):
+    """The reader sorts along the slices' normal; each voxel must stay where it was."""
+    affine = AFFINE.copy()
+    affine[2, 2] *= -1
+    recon.write(volume(affine=affine), tmp_path / "series")
+    back = recon.read(tmp_path / "series")
+    flip = np.diag([1.0, 1.0, -1.0, 1.0])
+    flip[2, 3] = 2
+    assert np.allclose(back.affine @ flip, affine, atol=1e-6)
+    assert torch.allclose(back.data.flip(0), volume().data, atol=0.04)
+
+
+def test_a_slice_reads_back_through_pydicom_alone(tmp_path):
+    image = volume()
+    single = Image(data=image.data[0], affine=AFFINE, unit="HU")
+    recon.write(single, tmp_path / "slice.dcm")
+    dataset = pydicom.dcmread(tmp_path / "slice.dcm")
+    values = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+    assert np.abs(values - single.data.numpy()).max() <= 2**-5
+    assert dataset.pixel_array.dtype == np.int16
+    # DICOM's axes grow to the left and the back: RAS with the first two signs turned.
+    assert list(dataset.ImagePositionPatient) == [-100, -80, -30]
+    assert list(dataset.ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
+    assert list(dataset.PixelSpacing) == [0.9, 0.7]
+    assert list(dataset.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+    assert "Not for diagnosis" in dataset.SeriesDescription
+
+
+@pytest.mark.parametrize(
+    ("values", "slope"), [([-1024, 0, 3071], 1), ([-1000.5, 40.2, 1500.1], 2**-4), ([9000.5], 0.5)]
+)
+def test_the_slope_follows_the_values(tmp_path, values, slope):
+    recon.write(Image(data=torch.tensor([values]), affine=AFFINE, unit="HU"), tmp_path / "x.dcm")
+    assert float(pydicom.dcmread(tmp_path / "x.dcm").RescaleSlope) == slope
+    assert torch.allclose(recon.read(tmp_path / "x.dcm").data, torch.tensor([values]).float(), atol=slope / 2 + 1e-3)
+
+
+def test_nobody_is_named_and_no_identifier_is_kept(tmp_path):
+    source = write_slices(tmp_path / "in", np.random.default_rng(0).integers(0, 3000, (2, 5, 7)))
+    recon.write(recon.read(tmp_path / "in"), tmp_path / "out")
+    recon.write(recon.read(tmp_path / "in"), tmp_path / "again")
+    uids = set()
+    for folder in ("out", "again"):
+        for path in sorted((tmp_path / folder).iterdir()):
+            assert b"Nobody" not in path.read_bytes()
+            dataset = pydicom.dcmread(path)
+            assert dataset.PatientName == "" and not dataset.PatientID
+            assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+            uids.add(dataset.SOPInstanceUID)
+            assert dataset.SeriesInstanceUID != pydicom.dcmread(source[0]).SeriesInstanceUID
+    assert len(uids) == 4
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (volume(), "this volume has 3: give the name of a folder"),
+        (Image(data=torch.zeros(4, 4), affine=AFFINE), "CT images in HU; this one is in 'arbitrary'"),
+        (Image(data=torch.zeros(4, 4), affine=AFFINE, unit="HU", metadata={"modality": "MR"}), "CT images in HU"),
+        (Image(data=torch.zeros(4, 4), unit="HU"), "no place in a patient"),
+        (Image(data=torch.full((4, 4), np.nan), affine=AFFINE, unit="HU"), "not finite"),
+        (Image(data=torch.full((4, 4), 4e4), affine=AFFINE, unit="HU"), "do not fit 16 bits"),
+        (Image(data=torch.zeros(2, 4, 4), dims=("t", "y", "x"), affine=AFFINE, unit="HU"), "hold real"),
+        (
+            Image(data=torch.zeros(4, 4), affine=AFFINE + np.eye(4, k=1) * [[1], [0], [0], [0]], unit="HU"),
+            "not at right angles",
+        ),
+    ],
+)
+def test_what_it_cannot_hold(tmp_path, image, message):
+    with pytest.raises(UsageError, match=message):
+        recon.write(image, tmp_path / "x.dcm")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_on_the_command_line(tmp_path, capsys):
+    write_slices(tmp_path / "in", np.random.default_rng(0).integers(0, 3000, (2, 5, 7)))
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out")]) == 0
+    before, after = recon.read(tmp_path / "in"), recon.read(tmp_path / "out")
+    assert torch.equal(before.data, after.data)
+    assert np.allclose(before.affine, after.affine)
+    capsys.readouterr()
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out")]) == 2
+    assert "exists and is not empty; choose another name" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "none" / "out")]) == 2
+    assert "none does not exist; make it first" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
+@pytest.mark.parametrize("affine", [AFFINE, oblique()], ids=["axial", "oblique"])
+def test_the_standard_is_met(tmp_path, affine):
+    recon.write(volume(affine=affine), tmp_path / "series")
+    for path in sorted((tmp_path / "series").iterdir()):
+        found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+        assert "CTImage" in found
+        assert [line for line in found.splitlines() if line.startswith("Error")] == []
+
+
+def test_another_toolkit_reads_the_same_place(tmp_path):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
+    image = volume(affine=oblique())
+    recon.write(image, tmp_path / "series")
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "series")))
+    theirs = reader.Execute()
+    assert np.allclose(sitk.GetArrayFromImage(theirs), image.data.numpy(), atol=0.04)
+    for index in ((0, 0, 0), (7, 5, 2)):
+        world = np.diag([-1, -1, 1]) @ (oblique() @ [*index, 1])[:3]
+        assert np.allclose(theirs.TransformIndexToPhysicalPoint(index), world, atol=1e-4)
+
+
+def test_a_real_slice_reads_back(tmp_path, shared_data: Path):
+    path = shared_data / "ct_images" / "ct100_dicom" / "ID_0002_AGE_0074_CONTRAST_1_CT.dcm"
+    if not path.is_file():
+        pytest.skip("the slice is not here")
+    image = recon.read(path)
+    recon.write(image, tmp_path / "out.dcm")
+    back = recon.read(tmp_path / "out.dcm")
+    assert torch.equal(back.data, image.data)
+    assert np.allclose(back.affine, image.affine, atol=1e-4)
+    if shutil.which("dciodvfy"):
+        found = subprocess.run(["dciodvfy", tmp_path / "out.dcm"], capture_output=True, text=True, check=False).stderr
+        assert "Error" not in found
