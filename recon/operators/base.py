@@ -85,6 +85,10 @@ class Operator(nn.Module, ABC):
         """The operator without its noise."""
         return self
 
+    def after(self, inner: Operator) -> Operator | None:  # noqa: ARG002 - part of the interface
+        """Return ``self @ inner`` where the two are one simpler operator; `compose` asks for it. By default None."""
+        return None
+
     def _device(self) -> torch.device:
         tensor = next(itertools.chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device

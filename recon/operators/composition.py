@@ -20,13 +20,16 @@ __all__ = ["Composition", "LinearComposition", "compose"]
 def compose(*operators: Operator) -> Operator:
     """Return ``operators[0] @ operators[1] @ ...`` as one flat composition; linear if all parts are.
 
-    Identities vanish, and ``A.H @ A`` becomes ``A.N``, which may be cheaper than its two factors.
+    Identities vanish, ``A.H @ A`` becomes ``A.N``, which may be cheaper than its two factors, and so does what an
+    operator can merge with (`Operator.after`).
     """
     parts: list[Operator] = []
     for operator in operators:
         for part in operator.operators if isinstance(operator, Composition) else [operator]:
             if parts and isinstance(parts[-1], Adjoint) and parts[-1].operator is part:
                 parts[-1] = parts[-1].operator.N
+            elif parts and (merged := parts[-1].after(part)) is not None:
+                parts[-1] = merged
             elif not isinstance(part, Identity):
                 parts.append(part)
     if len(parts) < 2:

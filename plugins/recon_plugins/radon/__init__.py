@@ -12,9 +12,11 @@ __getattr__ = lazy(
         "FanBeam": ".geometry",
         "FanBeamRadon": ".operators",
         "Grid": ".grid",
+        "LimitedAngle": ".sampling",
         "ParallelBeam": ".geometry",
         "Radon": ".operators",
         "RayTransform": ".ray_transform",
+        "SparseViews": ".sampling",
     },
 )
 
@@ -50,10 +52,26 @@ def recon_components() -> Iterator[Component]:
         references=("10.1109/TMI.1982.4307572",),
     )
     yield Component(
+        kind="operator",
+        name="sparse_views",
+        target="recon_plugins.radon.sampling:SparseViews",
+        summary="Keep every k-th view of a sinogram, so many equispaced ones, or listed ones",
+        examples="recon_plugins.radon.examples:sparse_views",
+        tags=("ct", "linear"),
+    )
+    yield Component(
+        kind="operator",
+        name="limited_angle",
+        target="recon_plugins.radon.sampling:LimitedAngle",
+        summary="Keep the views of a sinogram whose angles lie on an arc",
+        examples="recon_plugins.radon.examples:limited_angle",
+        tags=("ct", "linear"),
+    )
+    yield Component(
         kind="method",
         name="fbp",
         target="recon_plugins.radon.fbp:FBP",
-        summary="Filtered back-projection of parallel-beam sinograms",
+        summary="Filtered back-projection of parallel- and fan-beam sinograms, short scans among them",
         examples="recon_plugins.radon.examples:fbp",
         tags=("ct", "classical"),
         references=("10.1137/1.9780898719277",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recon.testing import Example
 
-__all__ = ["fan_beam", "fbp", "radon", "ray_transform"]
+__all__ = ["fan_beam", "fbp", "limited_angle", "radon", "ray_transform", "sparse_views"]
 
 
 def radon() -> list[Example]:
@@ -65,10 +65,30 @@ def ray_transform() -> list[Example]:
     ]
 
 
+def sparse_views() -> list[Example]:
+    """Every third view, so many, listed ones; sinograms of planes and of volumes, complex ones."""
+    return [
+        Example(params={"views": 10, "every": 3}, shape=(2, 1, 10, 7), name="every third"),
+        Example(params={"views": 9, "count": 4}, shape=(1, 2, 9, 3, 5), name="four, of a volume"),
+        Example(params={"views": 6, "index": [5, 0, 2]}, shape=(3, 1, 6, 4), complex=True, name="listed"),
+    ]
+
+
+def limited_angle() -> list[Example]:
+    """Arcs over the end of a turn, and from its start."""
+    return [
+        Example(params={"angles": [0.0, 1.0, 3.0, 6.0], "start": -0.5, "stop": 1.2}, shape=(2, 1, 4, 7), name="arc"),
+        Example(params={"angles": 9, "start": 0.0, "stop": 2.0}, shape=(1, 1, 9, 3, 5), complex=True, name="volume"),
+    ]
+
+
 def fbp() -> list[Example]:
-    """Enough views of a smooth image to reconstruct it well."""
+    """Enough views of a smooth image to reconstruct it well: parallel beams and fans."""
     radon = {"use": "radon", "size": [32, 32], "angles": 48, "pixel": 0.7}
+    fan = {"use": "fan_beam", "size": [30, 30], "angles": 90, "source_distance": 60.0, "detector_distance": 30.0}
     return [
         Example(params={}, operator=radon, shape=(2, 1, 32, 32), name="ram-lak"),
         Example(params={"filter": "shepp-logan"}, operator=radon | {"size": [31, 40]}, shape=(2, 2, 31, 40)),
+        Example(params={"interpolation": "cubic"}, operator=fan, shape=(1, 1, 30, 30), name="fan, cubic"),
+        Example(params={}, operator=fan | {"detector": "curved"}, shape=(2, 1, 30, 30), name="curved"),
     ]

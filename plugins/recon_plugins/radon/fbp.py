@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from typing import Annotated
+from weakref import WeakKeyDictionary
 
 import torch
 from annotated_types import Gt, Le
@@ -11,21 +14,33 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.operators import Operator
-from recon_plugins.radon.filters import Filter, ramp_filter
-from recon_plugins.radon.operators import Radon
-from recon_plugins.radon.redundancy import view_weights
+from recon_plugins.radon.backends import Backend
+from recon_plugins.radon.filters import Filter, Padding, filter_rows
+from recon_plugins.radon.geometry import FanBeam, Geometry
+from recon_plugins.radon.pixel_driven import PixelDriven
+from recon_plugins.radon.ray_transform import RayTransform
+from recon_plugins.radon.redundancy import ShortScan, sample_weights
+from recon_plugins.radon.sampling import as_ray_transform
+from recon_plugins.radon.view_table import Interpolation
 
-__all__ = ["FBP", "back_project"]
+__all__ = ["FBP", "truncated_fraction"]
+
+EDGE = 0.05
+"""What the object's line integrals at the detector's edge may reach, as a share of the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FBP:
-    """Filtered back-projection x = sum_a w_a B_a h * y_a of parallel-beam sinograms.
+    """Filtered back-projection x = sum_a B_a h * (w_a y_a) of parallel- and fan-beam sinograms.
 
     h is the band-limited ramp sampled in real space (which keeps the mean right), times a window; B_a interpolates the
-    filtered view linearly at every pixel's centre, which is more accurate here than the exact adjoint of the projector.
-    A sinogram of an image in 1/mm gives that image in 1/mm. Views may cover half a turn, a full one, or less; each is
-    weighted by the share of angle that it stands for. The result is differentiable in y.
+    filtered view at every pixel's centre, which is more accurate here than the exact adjoint of the projector. In a
+    fan, w has the cosine of the fan angle and B the squared ratio of the source's distances from the centre and from
+    the pixel. A sinogram of an image in 1/mm gives that image in 1/mm. The result is differentiable in y.
+
+    Each ray counts for the angle that it stands for: views may be listed, and cover half a turn, a full one, a short
+    scan, or less. With a detector shifted to one side, a full turn gives the image of everything that the longer side
+    sees. Views that `sparse_views` or `limited_angle` drop are left out.
 
     Shapes: y (batch, channel, A, D) -> x (batch, channel, H, W).
 
@@ -35,47 +50,108 @@ class FBP:
         Window on the ramp, in rising order of smoothness: ram-lak (none), shepp-logan, cosine, hamming, hann.
     cutoff
         Frequency at which the window ends, as a share of the detector's Nyquist frequency.
+    interpolation
+        Between the bins of a filtered view: linear, or cubic (sharper, for noise-free data and few bins).
+    short_scan
+        Weights of a fan-beam scan over less than a turn. auto: Parker's where views are missing; parker: always; none:
+        all rays alike.
+    padding
+        What is assumed beyond the detector: zero, or a smooth fall from the edge's value, for objects that reach out of
+        the field of view.
+
+    Warns
+    -----
+    UserWarning
+        If the object reaches beyond the detector, with the share of the views that show it, unless padding is edge.
+        Not looked for where gradients with respect to y are wanted, nor on a GPU with gradients enabled, where it would
+        make every step of a training wait.
 
     References
     ----------
-    Kak and Slaney, Principles of Computerized Tomographic Imaging, 2001, doi:10.1137/1.9780898719277 (section 3.3);
+    Kak and Slaney, Principles of Computerized Tomographic Imaging, 2001, doi:10.1137/1.9780898719277 (chapter 3);
     Natterer, The Mathematics of Computerized Tomography, 2001, doi:10.1137/1.9780898719284
     """
 
     filter: Filter = "ram-lak"
     cutoff: Annotated[float, Gt(0), Le(1)] = 1.0
+    interpolation: Interpolation = "linear"
+    short_scan: ShortScan = "auto"
+    padding: Padding = "zero"
 
     def __call__(self, y: Tensor, operator: Operator) -> Tensor:
-        """Reconstruct; `operator` is a Radon operator, noise in front of it is passed over."""
-        radon = operator.noiseless
-        if not isinstance(radon, Radon):
-            raise UsageError(f"fbp needs a radon operator, not {type(radon).__name__}: take pinv or tv for others")
+        """Reconstruct; `operator` projects along the rays of a plane, noise in front of it is passed over."""
+        radon = _projector(operator)
         if y.ndim != 4 or tuple(y.shape[-2:]) != radon.sinogram_size:
             raise UsageError(f"sinogram must end in {radon.sinogram_size}, got shape {tuple(y.shape)}")
         if y.is_complex():
             return torch.complex(*self(torch.cat([y.real, y.imag]), radon).chunk(2))
         if y.dtype != torch.float64:
             y = y.float()
-        response = ramp_filter(y.shape[-1], self.filter, self.cutoff).to(y)
-        length = 2 * (len(response) - 1)
-        filtered = torch.fft.irfft(torch.fft.rfft(y, length) * response, length)[..., : y.shape[-1]]
-        weights = view_weights(radon.theta) / radon.spacing
-        return back_project(filtered * weights[:, None].to(y), radon)
+        plan = _plan(radon, self.short_scan, self.interpolation)
+        y = y * plan.weights.to(y)
+        if self.padding == "zero":
+            _warn_if_truncated(y)
+        filtered = filter_rows(y, self.filter, self.cutoff, fan_step=plan.fan_step, padding=self.padding)
+        return plan.back_projector.adjoint(filtered)
 
 
-def back_project(y: Tensor, radon: Radon) -> Tensor:
-    """Sum, over the views, the linear interpolation of each at every pixel's centre; zero beyond the detector."""
-    height, width = radon.size
-    last = y.shape[-1] + 1
-    right, down = radon.grid.coordinates()
-    # (view, bin, item): the items of a bin lie side by side; a zero on either end of the detector.
-    views = torch.nn.functional.pad(y, (1, 1)).flatten(0, 1).permute(1, 2, 0).contiguous()
-    result = y.new_zeros(height * width, views.shape[-1])
-    for view, angle in zip(views, radon.theta, strict=True):
-        t = right * angle.cos() + down[:, None] * angle.sin()
-        position = ((t.flatten() - radon.offset) / radon.spacing + last / 2).clamp(0, last)
-        lower = position.int().clamp(max=last - 1)
-        fraction = (position - lower)[:, None].to(y)
-        lower = lower.to(y.device)
-        result += torch.lerp(view.index_select(0, lower), view.index_select(0, lower + 1), fraction)
-    return result.T.reshape(*y.shape[:2], height, width).contiguous()
+@dataclass(frozen=True)
+class _Plan:
+    """What all sinograms of a scan have in common."""
+
+    weights: Tensor
+    """What each sample is multiplied by before the filter, for a filter of bin size 1: (A, D), float64."""
+    back_projector: PixelDriven
+    fan_step: float
+    """Angle between the bins of a curved detector in radians, else 0."""
+
+
+_plans: WeakKeyDictionary[RayTransform, dict[tuple[ShortScan, Interpolation], _Plan]] = WeakKeyDictionary()
+
+
+def _plan(radon: RayTransform, short_scan: ShortScan, interpolation: Interpolation) -> _Plan:
+    """Return the plan of a projector, made once for its life."""
+    plans, key = _plans.setdefault(radon, {}), (short_scan, interpolation)
+    if key not in plans:
+        geometry: Geometry = radon.geometry
+        weights, fan_step = sample_weights(geometry, short_scan) / geometry.spacing, 0.0
+        if isinstance(geometry, FanBeam):
+            weights = weights * math.cos(geometry.tilt) * geometry.fan_angles(geometry.positions()).cos()
+            fan_step = geometry.bin_size / geometry.length if geometry.detector == "curved" else 0.0
+        backend: Backend = "sparse" if radon.backend == "sparse" else "auto"
+        back_projector = PixelDriven(geometry=geometry, grid=radon.grid, interpolation=interpolation, backend=backend)
+        plans[key] = _Plan(weights, back_projector, fan_step)
+    return plans[key]
+
+
+def _projector(operator: Operator) -> RayTransform:
+    try:
+        found = as_ray_transform(operator)
+    except UsageError as error:
+        raise UsageError(f"fbp: {error}: take pinv or tv for others") from error
+    if not isinstance(found, RayTransform):
+        raise UsageError(f"fbp reconstructs planes, not what {type(found).__name__} measures: take fdk for cone beams")
+    return found
+
+
+def truncated_fraction(y: Tensor) -> float:
+    """Return the share of views at whose edge line integrals exceed 5 % of the sinogram's largest: the object goes on.
+
+    Edges are averaged over a hundredth of the detector. Shapes: y (batch, channel, A, D).
+    """
+    width = max(1, y.shape[-1] // 100)
+    edges = torch.stack([y[..., :width].mean(-1), y[..., -width:].mean(-1)]).abs().amax(0)
+    return float((edges > EDGE * y.abs().amax((-2, -1), keepdim=True).squeeze(-1)).double().mean())
+
+
+def _warn_if_truncated(y: Tensor) -> None:
+    waits = y.device.type != "cpu" and torch.is_grad_enabled()
+    if y.requires_grad or waits or torch.compiler.is_compiling():
+        return
+    fraction = truncated_fraction(y)
+    if fraction > 0.01:
+        warnings.warn(
+            f"the object reaches beyond the detector in {fraction:.0%} of the views, which brightens the image towards "
+            "the edge of what is seen: use padding='edge', or a wider detector",
+            stacklevel=3,
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 from recon_plugins.radon.geometry import Geometry, ParallelBeam
 from recon_plugins.radon.grid import Grid
 
-__all__ = ["Orbits", "Turn", "orbits"]
+__all__ = ["Orbits", "Turn", "ViewOrbits", "orbits", "view_orbits"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,46 @@ class Orbits:
 
 def orbits(geometry: Geometry, grid: Grid) -> Orbits:
     """Find the turns that map the image's grid and the set of rays onto themselves."""
+    turns, maps = _symmetries(geometry, grid)
+    traced = torch.stack(maps).amin(0).unique()
+    place = torch.full_like(maps[0], -1)
+    for index in reversed(range(len(maps))):
+        place[maps[index][traced]] = torch.arange(len(traced)) * len(maps) + index
+    if (place < 0).any():  # Not a group, which rounding of odd angles might do.
+        return Orbits((turns[0],), maps[0], maps[0])
+    return Orbits(tuple(turns), traced, place)
+
+
+@dataclass(frozen=True)
+class ViewOrbits:
+    """Which views are worked on, and which view of the scan each is as each turn shows the image.
+
+    View v of `views` sees the turned image turns[k] as view source[v, k] sees the image itself, with its bins in
+    reverse order where flipped[v, k]. A view that n of the turns lead to has share 1 / n.
+    """
+
+    turns: tuple[Turn, ...]
+    views: Tensor
+    source: Tensor
+    flipped: Tensor
+    share: Tensor
+
+
+def view_orbits(geometry: Geometry, grid: Grid) -> ViewOrbits:
+    """Find the turns that map the image's grid and the set of views onto themselves."""
+    turns, maps = _symmetries(geometry, grid)
+    first = torch.stack(maps, 1)[:: geometry.bins]
+    source = first // geometry.bins
+    views = source.amin(1).unique()
+    counts = torch.bincount(source[views].flatten(), minlength=len(source))
+    if (counts == 0).any():
+        turns, views, counts = turns[:1], torch.arange(len(source)), torch.ones_like(counts)
+    source, first = source[views, : len(turns)], first[views, : len(turns)]
+    return ViewOrbits(tuple(turns), views, source, first % geometry.bins != 0, 1 / counts[source])
+
+
+def _symmetries(geometry: Geometry, grid: Grid) -> tuple[list[Turn], list[Tensor]]:
+    """Return the turns that map grid and rays onto themselves, identity first, and where each takes every sample."""
     samples = torch.arange(len(geometry.angles) * geometry.bins)
     turns, maps = [Turn(0, mirror=False)], [samples]
     quarters = (0, 1, 2, 3) if grid.square else (0, 2)
@@ -54,13 +94,7 @@ def orbits(geometry: Geometry, grid: Grid) -> Orbits:
         if moved is not None:
             turns.append(turn)
             maps.append(moved)
-    traced = torch.stack(maps).amin(0).unique()
-    place = torch.full_like(samples, -1)
-    for index in reversed(range(len(maps))):
-        place[maps[index][traced]] = torch.arange(len(traced)) * len(maps) + index
-    if (place < 0).any():  # Not a group, which rounding of odd angles might do.
-        return Orbits((turns[0],), samples, samples)
-    return Orbits(tuple(turns), traced, place)
+    return turns, maps
 
 
 def _moved(geometry: Geometry, turn: Turn) -> Tensor | None:

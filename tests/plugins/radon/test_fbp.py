@@ -9,7 +9,6 @@ import recon
 from recon.errors import UsageError
 from recon.operators import Operator
 from recon_plugins.radon import FBP, Radon
-from recon_plugins.radon.fbp import back_project
 from recon_plugins.radon.filters import ramp_filter
 from recon_plugins.radon.redundancy import view_weights
 
@@ -148,16 +147,6 @@ def test_differentiable() -> None:
     radon = Radon(size=(4, 5), angles=3)
     y = torch.randn(1, 1, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(lambda y: FBP(filter="hann")(y, radon), y)
-
-
-def test_back_projection_sees_each_pixel_at_its_place() -> None:
-    """A view that is the coordinate t itself back-projects to each pixel's x cos + y sin."""
-    radon = Radon(size=(5, 8), angles=[0.3, 2.0], pixel=0.7, bins=40)
-    x = back_project(radon.positions.expand(1, 1, 2, -1), radon)[0, 0]
-    column = (torch.arange(8, dtype=torch.float64) - 3.5) * 0.7
-    row = (2 - torch.arange(5, dtype=torch.float64))[:, None] * 0.7
-    expected = column * (math.cos(0.3) + math.cos(2.0)) + row * (math.sin(0.3) + math.sin(2.0))
-    torch.testing.assert_close(x, expected)
 
 
 def test_built_by_name() -> None:
