@@ -29,11 +29,13 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 AngleUnit = Literal["auto", "degrees", "radians"]
-DeadPixels = Literal["refuse", "interpolate"]
-"""What to do about detector pixels whose flat field is not above their dark field."""
+DeadPixels = Literal["interpolate", "refuse"]
+"""What to do about the few detector pixels whose flat field is not above their dark field."""
 
 FLOOR = 1e-6
 """Smallest transmission: what is below, after noise and dark field, counts as this."""
+DEAD_SHARE = 0.01
+"""Share of dead pixels beyond which something else is wrong: nothing is interpolated."""
 
 
 def check_counts(counts: NDArray[np.generic], where: str) -> Floats:
@@ -63,7 +65,7 @@ def line_integrals(
     dark: NDArray[np.generic] | None,
     where: str,
     *,
-    dead: DeadPixels = "refuse",
+    dead: DeadPixels = "interpolate",
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return -log((counts - dark) / (flat - dark)) in float32, and notes about what had to be mended.
 
@@ -76,12 +78,13 @@ def line_integrals(
     where
         What the data are called in messages.
     dead
-        Refuse pixels whose flat is not above their dark, or interpolate along the row from their neighbours.
+        Interpolate pixels whose flat is not above their dark from their neighbours in the row, or refuse them.
 
     Raises
     ------
     FileFormatError
-        If counts are NaN, infinite or negative, shapes do not fit, or there are dead pixels and they are refused.
+        If counts are NaN, infinite or negative, shapes do not fit, or there are dead pixels and they are refused, are
+        more than one in a hundred, or make up a whole row.
     """
     frame = counts.shape[1:]
     values = check_counts(counts, where)
@@ -91,12 +94,12 @@ def line_integrals(
     gone = span <= 0
     notes = []
     if gone.any():
-        if dead == "refuse" or gone.all(axis=-1).any():
+        if dead == "refuse" or gone.mean() > DEAD_SHARE or gone.all(axis=-1).any():
             raise FileFormatError(
                 f"{where}: the flat field is not above the dark field in {gone.sum()} of {gone.size} detector pixels; "
-                "check that the two are not exchanged, or read with dead_pixels: interpolate if they are dead"
+                "check that it was taken with the beam on, and is not exchanged with the dark field"
             )
-        notes.append(f"{gone.sum()} dead detector pixels were interpolated")
+        notes.append(f"{gone.sum()} of {gone.size} detector pixels are dead: interpolated along the row")
         span = np.where(gone, 1, span)
     transmission = (values - offset.astype(np.float32)) / span.astype(np.float32)
     low = (transmission < FLOOR) & ~gone
