@@ -20,7 +20,7 @@ from recon.methods import Constraint, Output, finish, linear, real_part
 from recon.operators import Operator
 from recon.schema import Part
 
-__all__ = ["Callback", "IterativeMethod", "Problem", "State", "Step", "Stop", "inner", "norm"]
+__all__ = ["Callback", "IterativeMethod", "Problem", "State", "Step", "Stop", "inner", "norm", "per_item"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +118,11 @@ class Problem:
         """Return the (weighted) norm of each item of the data, (batch,)."""
         return norm(r) if self.weights is None else norm(self.weights.sqrt() * r)
 
-    def per_item(self, values: Tensor) -> Tensor:
-        """Reshape one value per item for products with images."""
-        return values.reshape(-1, *[1] * (self.backprojection.ndim - 1))
+    @cached_property
+    def measured(self) -> Tensor:
+        """Number of measured real values of each item, (batch,): zeros and data of weight 0 do not count."""
+        there = self.y != 0 if self.weights is None else (self.y != 0) & (self.weights > 0)
+        return there.flatten(1).sum(1) * (2 if self.y.is_complex() else 1)
 
     def _checked(self, weights: Tensor) -> Tensor:
         try:
@@ -281,7 +283,7 @@ class IterativeMethod(ABC):
         before, shown = None, first
         for iteration, step in enumerate(itertools.chain([first], steps)):
             if rules.resting:
-                shown = Step(problem, torch.where(problem.per_item(rules.active), step.x, shown.x))
+                shown = Step(problem, torch.where(per_item(rules.active, step.x), step.x, shown.x))
             else:
                 shown = step
             rules.apply(step, before)
@@ -344,9 +346,7 @@ class _Rules:
         if stop.residual is not None:
             limits.append(stop.residual * problem.norm(y))
         if stop.noise is not None:
-            measured = y != 0 if problem.weights is None else (y != 0) & (problem.weights > 0)
-            count = measured.flatten(1).sum(1) * (2 if y.is_complex() else 1)
-            limits.append(stop.tau * stop.noise * count.sqrt())
+            limits.append(stop.tau * stop.noise * problem.measured.sqrt())
         if limits:
             self._limit = torch.stack(limits).amax(0)
 
@@ -374,3 +374,8 @@ def norm(x: Tensor) -> Tensor:
     """Return the norm of each item, (batch,)."""
     value: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
     return value
+
+
+def per_item(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape one value per item, (batch,), for products with tensors of the dimensions of `like`."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))

@@ -10,8 +10,8 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from recon.differences import differences, differences_adjoint, modulus, total_variation
-from recon.iteration import IterativeMethod, Problem, Step, inner
+from recon.differences import differences, modulus, total_variation, total_variation_proximal
+from recon.iteration import IterativeMethod, Problem, Step, inner, per_item
 from recon.solvers import squared_norm
 
 __all__ = ["TVMethod"]
@@ -65,12 +65,12 @@ class TVMethod(IterativeMethod):
         b = problem.backprojection
         curvature = inner(b, problem.normal(b))
         scale = torch.where(curvature > 0, inner(b, b) / torch.where(curvature > 0, curvature, 1), 0)
-        return problem.per_item(scale) * b
+        return per_item(scale, b) * b
 
     def _steps(self, problem: Problem, step: Step) -> Iterator[Step]:
         b = problem.backprojection
         # Somewhat above |A|^2, which power iteration approaches from below.
-        lipschitz = 1.05 * problem.per_item(squared_norm(problem.normal, b))
+        lipschitz = 1.05 * per_item(squared_norm(problem.normal, b), b)
         lipschitz = torch.where(lipschitz > 0, lipschitz, 1)
         x = step.x
         nx = problem.normal(x)
@@ -79,15 +79,21 @@ class TVMethod(IterativeMethod):
         t = torch.ones_like(lipschitz)
         dual = b.new_zeros((b.ndim - 2, *b.shape))
         while True:
-            new, dual = self._proximal(z - (nz - b) / lipschitz, self.weight / lipschitz, dual)
+            new, dual = total_variation_proximal(
+                z - (nz - b) / lipschitz,
+                self.weight / lipschitz,
+                dual,
+                project=self._project,
+                iterations=self.inner_iterations,
+            )
             n_new = problem.normal(new)
             new_slope = modulus(differences(new))
             # The change of the objective, as such: its two values would agree in all the digits that they have.
             smooth = inner(new - x, (n_new + nx) / 2 - b)
-            lower = problem.per_item(smooth + self.weight * (new_slope - slope).flatten(1).sum(1) <= 0)
+            lower = per_item(smooth + self.weight * (new_slope - slope).flatten(1).sum(1) <= 0, b)
             # A refused step was too long, or its proximal map not yet exact enough: the dual gets better as it waits.
             d, nd = new - z, n_new - nz
-            too_long = ~lower & problem.per_item(inner(d, nd) > inner(d, d) * lipschitz.flatten())
+            too_long = ~lower & per_item(inner(d, nd) > inner(d, d) * lipschitz.flatten(), b)
             lipschitz = torch.where(too_long, 1.5 * lipschitz, lipschitz)
             t_next = torch.where(lower, (1 + (1 + 4 * t**2).sqrt()) / 2, 1)
             momentum = (t - 1) / t_next
@@ -100,15 +106,3 @@ class TVMethod(IterativeMethod):
             )
             t = t_next
             yield Step(problem, x, refused=~lower.flatten())
-
-    def _proximal(self, v: Tensor, weight: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
-        """Minimise 1/2 |x - v|^2 + weight TV(x) under the constraint, from the given dual variable."""
-        step = 1 / (4 * (v.ndim - 2) * weight)
-        p = q = dual
-        t = 1.0
-        for _ in range(self.inner_iterations):
-            ahead = q + step * differences(self._project(v - weight * differences_adjoint(q)))
-            new = ahead / modulus(ahead).clamp_(min=1)
-            t_next = (1 + (1 + 4 * t**2) ** 0.5) / 2
-            p, q, t = new, new + (t - 1) / t_next * (new - p), t_next
-        return self._project(v - weight * differences_adjoint(p)), p
