@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -13,11 +14,13 @@ from recon.errors import UsageError
 
 if TYPE_CHECKING:
     from recon_plugins.radon.lanes import LanesProjector
+    from recon_plugins.radon.triton_projector import TritonProjector
 
-__all__ = ["Backend", "Choice", "choose", "lanes_projector"]
+__all__ = ["Backend", "Choice", "choose", "lanes_projector", "triton_projector"]
 
-Backend = Literal["auto", "sparse", "numba"]
+Backend = Literal["auto", "sparse", "numba", "triton"]
 NUMBA_MISSING = "numba is not installed: pip install 'recon-toolkit[numba]'"
+TRITON_MISSING = "triton is not installed: pip install 'recon-toolkit[triton]'"
 NUMBA_FOLDER = "numba finds no folder to keep compiled code in: set NUMBA_CACHE_DIR to a writable one"
 
 
@@ -25,7 +28,7 @@ NUMBA_FOLDER = "numba finds no folder to keep compiled code in: set NUMBA_CACHE_
 class Choice:
     """A backend, and why it serves."""
 
-    name: Literal["sparse", "numba"]
+    name: Literal["sparse", "numba", "triton"]
     why: str
 
 
@@ -44,10 +47,12 @@ def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, instal
     Raises
     ------
     UsageError
-        If a backend that was asked for by name is not installed.
+        If a backend that was asked for by name is not installed, or Triton is asked for and the images are not on CUDA.
     """
     if backend == "sparse":
         return Choice("sparse", "asked for")
+    if backend == "triton" or (backend == "auto" and device.type == "cuda"):
+        return _choose_triton(backend, device, installed_only)
     if not _has_numba():
         if backend == "numba":
             raise UsageError(f"backend 'numba': {NUMBA_MISSING}, or take backend 'auto'")
@@ -59,6 +64,23 @@ def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, instal
             raise UsageError(NUMBA_FOLDER)
         return Choice("sparse", NUMBA_FOLDER)
     return Choice("numba", "compiled kernels for float32 on the CPU")
+
+
+def _choose_triton(backend: Backend, device: torch.device, installed_only: bool) -> Choice:
+    if importlib.util.find_spec("triton") is None:
+        if backend == "triton":
+            raise UsageError(f"backend 'triton': {TRITON_MISSING}, or take backend 'auto'")
+        return Choice("sparse", TRITON_MISSING)
+    if device.type != "cuda" and not installed_only and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UsageError(f"backend 'triton' serves images on CUDA, not on {device.type}: move them, or take backend 'auto'")
+    return Choice("triton", "Triton kernels on CUDA")
+
+
+def triton_projector() -> type[TritonProjector]:
+    """Return the projector of Triton kernels; only after `choose` said triton."""
+    from recon_plugins.radon.triton_projector import TritonProjector
+
+    return TritonProjector
 
 
 def lanes_projector() -> type[LanesProjector]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, cast
 from weakref import WeakValueDictionary
 
 import torch
@@ -101,22 +101,33 @@ class ProjectionOperator(LinearOperator, adjoint_as_backward=True):
         if x.is_complex():
             real, imag = self._map(torch.cat([x.real, x.imag]), side, before, after).chunk(2)
             return torch.complex(real, imag)
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         with torch.autocast(x.device.type, enabled=False):
-            flat = x.reshape(-1, math.prod(before)).to(dtype)
+            flat = x.reshape(-1, math.prod(before))
             if torch.compiler.is_compiling():
                 result = _opaque(flat, self._handle, side, math.prod(after))
             else:
-                result = getattr(self._projector(dtype, x.device), side)(flat)
+                result = self._run(flat, side)
         return result.reshape(*x.shape[:2], *after).contiguous()
+
+    def _run(self, flat: Tensor, side: Side) -> Tensor:
+        """Apply the projector of the device and precision; it takes half precision as it is, or single in its place."""
+        dtype = _computed(flat.dtype)
+        projector = self._projector(dtype, flat.device)
+        if flat.dtype not in getattr(projector, "also", ()):
+            flat = flat.to(dtype)
+        return projector.forward(flat) if side == "forward" else projector.adjoint(flat)
+
+
+def _computed(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 @torch.library.custom_op("recon_radon::trace", mutates_args=())
 def _opaque(x: Tensor, handle: int, side: str, length: int) -> Tensor:  # noqa: ARG001 - length is for tracing
     """Project or back-project (N, ...) -> (N, length) as one step that torch.compile does not look into."""
-    return getattr(_by_handle[handle]._projector(x.dtype, x.device), side)(x).contiguous()
+    return _by_handle[handle]._run(x, cast("Side", side)).contiguous()
 
 
 @_opaque.register_fake
 def _(x: Tensor, handle: int, side: str, length: int) -> Tensor:  # noqa: ARG001
-    return x.new_empty(len(x), length)
+    return x.new_empty(len(x), length, dtype=_computed(x.dtype))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 import torch
 from annotated_types import Gt
 
-from recon_plugins.radon.backends import Backend, choose, lanes_projector
+from recon_plugins.radon.backends import Backend, choose, lanes_projector, triton_projector
 from recon_plugins.radon.geometry import Geometry, geometry_from
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.projection import ProjectionOperator, Projector
@@ -103,6 +103,8 @@ class RayTransform(ProjectionOperator):
         if key not in self._projectors:
             if backend == "numba":
                 self._projectors[key] = lanes_projector()(self.rays(), self.geometry, self.grid)
+            elif backend == "triton":
+                self._projectors[key] = triton_projector()(self.rays(), self.geometry, self.grid, dtype, device)
             else:
                 self._projectors[key] = SparseProjector(self.rays(), self.grid.size, dtype, device)
         return self._projectors[key]
