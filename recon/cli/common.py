@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from recon.interfaces import Method
     from recon.io import Measurement
 
-__all__ = ["assignment", "config_from", "measurement_from", "method_from", "positive", "sizes"]
+__all__ = [
+    "assignment",
+    "batches",
+    "config_from",
+    "measurement_from",
+    "method_from",
+    "number",
+    "positive",
+    "sizes",
+    "track",
+]
+
+_BATCH_BYTES = 2**26
+"""Data that go through an operator or a method at once."""
 
 
 def positive(text: str) -> int:
@@ -20,6 +38,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def number(text: str) -> float:
+    """Read an option that is a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
 
 
 def sizes(text: str) -> list[int]:
@@ -54,11 +83,12 @@ def _yaml(text: str, option: str) -> Any:
         raise UsageError(f"{option}: {text!r} is not valid YAML, such as {{use: name, parameter: value}}") from None
 
 
-def method_from(text: str) -> Method:
-    """Build the method that ``--method`` names."""
+def method_from(text: str, changes: Iterable[tuple[str, Any]] = ()) -> Method:
+    """Build the method that ``--method`` names, with some parameters changed."""
     from recon.building import build
 
-    return build("method", config_from(text, "--method"))
+    config = config_from(text, "--method")
+    return build("method", {**({"use": config} if isinstance(config, str) else config), **dict(changes)})
 
 
 def measurement_from(path: Path) -> Measurement:
@@ -69,3 +99,22 @@ def measurement_from(path: Path) -> Measurement:
     if not isinstance(found, Measurement):
         raise UsageError(f"{path} holds an image, not a measurement; make one with recon simulate")
     return found
+
+
+def batches(data: Tensor, most: int = 16) -> Sequence[Tensor]:
+    """Cut a batch into parts of at most so many items and 64 MiB, at least one item each."""
+    import torch
+
+    fitting = _BATCH_BYTES // max(1, data[0].numel() * data.element_size())
+    return torch.split(data, max(1, min(most, fitting)))
+
+
+def track(parts: Sequence[Tensor], text: str) -> Iterator[Tensor]:
+    """Go through parts with a progress bar, which shows where there is a terminal and more than one part."""
+    if len(parts) < 2 or not sys.stderr.isatty():
+        yield from parts
+        return
+    from rich.console import Console
+    from rich.progress import track as bar
+
+    yield from bar(parts, description=text, console=Console(stderr=True), transient=True)

@@ -1,9 +1,11 @@
 """Turn a measurement file into an image file, by a classical method or a trained model.
 
-The image keeps the geometry that the measurement file tells. Items of the file are reconstructed one by one. A trained
-network that works on the measurement alone, such as a denoiser, needs no operator.
+The image keeps the geometry that the measurement file tells; CT images become Hounsfield units again where the file
+tells what water is. The suffix chooses the format; a name without one is a folder of DICOM slices. A trained network
+that works on the measurement alone, such as a denoiser, needs no operator.
 
-  recon reconstruct scan.h5 --method fbp -o image.nii.gz
+  recon reconstruct scan.h5 --method fbp --filter hann -o image.nii.gz
+  recon reconstruct scan.h5 --method tv --set weight=0.02 --set iterations=100 -o slice.dcm
   recon reconstruct scan.h5 --method '{use: tv, weight: 0.02}' -o image.nii.gz
   recon reconstruct scan.h5 --run runs/first -o image.nii.gz
 """
@@ -14,13 +16,23 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recon.cli.common import assignment, batches, measurement_from, method_from, number, track
+from recon.cli.units import UNITS, to_file
 from recon.errors import UsageError
 
 if TYPE_CHECKING:
     from recon.interfaces import Method
     from recon.io import Measurement
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["SHORTHANDS", "add_arguments", "run"]
+
+
+SHORTHANDS = {
+    "filter": "filter of fbp and fdk",
+    "iterations": "steps of an iterative method",
+    "weight": "weight of its regulariser",
+}
+"""Parameters of methods that are options of their own, with what they mean."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--method", help="reconstruction method: name or YAML config")
     group.add_argument("--run", type=Path, metavar="DIR", help="run folder of a trained model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="image file; the suffix chooses the format")
+    parser.add_argument(
+        "--set", action="append", default=[], type=assignment, metavar="NAME=VALUE", help="parameter of the method"
+    )
+    for name, meaning in SHORTHANDS.items():
+        parser.add_argument(f"--{name}", metavar="VALUE", help=f"{meaning}: the same as --set {name}=VALUE")
     parser.add_argument("--operator", help="where the file does not tell: YAML file, YAML config, or experiment")
     parser.add_argument("--weights", choices=["best", "last"], default="best", help="which weights of a run")
     parser.add_argument("--complex", action="store_true", help="write complex images as they are, not their magnitude")
+    parser.add_argument("--unit", choices=UNITS, help="unit of a CT image (default HU where the file tells water's)")
+    parser.add_argument("--water", type=number, metavar="MU", help="attenuation of water in 1/mm, to write HU")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
@@ -40,30 +59,57 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write the image."""
     import torch
 
-    from recon.cli.common import measurement_from, method_from
     from recon.engine.distributed import choose_device
     from recon.engine.method import TrainedMethod
     from recon.io import check_output, write
 
     device = choose_device(arguments.device)
     check_output(arguments.output)
+    changes = [*arguments.set]
+    for name in SHORTHANDS:
+        if getattr(arguments, name) is not None:
+            changes.append(assignment(f"{name}={getattr(arguments, name)}"))
     measurement = measurement_from(arguments.measurement)
     operator = _operator(arguments, measurement)
+    _check(measurement, operator, arguments.measurement)
     if operator is not None:
         operator = operator.noiseless.to(device)
     label = arguments.method or str(arguments.run)
     method: Method | TrainedMethod
     if arguments.method:
-        method = method_from(arguments.method)
+        method = method_from(arguments.method, changes)
+        label += "".join(f", {name} {value}" for name, value in changes)
+        parts = batches(measurement.data)
+    elif changes:
+        raise UsageError(f"{changes[0][0]!r} is a parameter of a --method; a --run has its own")
     else:
         method = TrainedMethod(run=arguments.run, which=arguments.weights, device=device)
+        parts = batches(measurement.data, most=1)
     with torch.no_grad():
-        image = torch.cat([method(y[None].to(device), operator).cpu() for y in measurement.data])
-    if image.is_complex() and not arguments.complex:
-        image = image.abs()
-    write(measurement.image(image, note=f"reconstructed with {label}"), arguments.output)
+        data = torch.cat([method(y.to(device), operator).cpu() for y in track(parts, "reconstructing")])
+    if data.is_complex() and not arguments.complex:
+        data = data.abs()
+    image = measurement.image(data, note=f"reconstructed with {label}")
+    write(to_file(image, arguments.unit, arguments.water), arguments.output)
     print(arguments.output)
     return 0
+
+
+def _check(measurement: Measurement, operator: Any, path: Path) -> None:
+    """Refuse data that are not finite, or of another shape than the operator's."""
+    from recon.operators.base import fits
+
+    shape = tuple(measurement.data.shape[1:])
+    if operator is not None and not fits(shape, operator.output_shape):
+        wanted = ", ".join("any" if n is None else str(n) for n in operator.output_shape)
+        raise UsageError(
+            f"{path} holds data of shape {shape} an item, its operator measures ({wanted}): views or detector differ"
+        )
+    bad = int((~measurement.data.isfinite()).sum())
+    if bad:
+        raise UsageError(
+            f"{path} holds {bad} measured values that are not finite (NaN or infinite): correct them first"
+        )
 
 
 def _operator(arguments: argparse.Namespace, measurement: Measurement) -> Any:

@@ -78,7 +78,9 @@ class ForwardModel:
         """Whether an operator waits for the size of the images."""
         return any(_wants_size(config) for config in self.configs)
 
-    def operators(self, size: tuple[int, ...] | None = None, pixel: float | None = None) -> list[Operator]:
+    def operators(
+        self, size: tuple[int, ...] | None = None, pixel: float | tuple[float, ...] | None = None
+    ) -> list[Operator]:
         """Build the operators in the order in which they act, for images of `size` (*space) and `pixel` mm."""
         built: list[Operator] = []
         for index, config in enumerate(self.configs):
