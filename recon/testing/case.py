@@ -15,6 +15,7 @@ from recon.building import build, construct
 from recon.errors import ReconError
 from recon.operators import LinearOperator, Operator
 from recon.registry import Entry
+from recon.schema import parts_of
 from recon.testing.example import Example
 
 __all__ = [
@@ -80,7 +81,7 @@ class Case:
     def build(self, **params: Any) -> Any:
         """Build the component from the example's parameters, by the road that configs take."""
         what = f"{self.entry.component.kind} {self.entry.name!r}"
-        if self.entry.component.kind != "model":
+        if self.entry.component.kind != "model" and "model" not in parts_of(self.target).values():
             return construct(self.target, {**self.example.params, **params}, what)
         # Only models may draw from the global generator, for their weights; a fixed seed makes two builds equal.
         with torch.random.fork_rng(devices=[]):
