@@ -8,15 +8,21 @@ from recon.plugin import lazy
 __getattr__ = lazy(
     __name__,
     {
+        "ConeBeam": ".cone_geometry",
+        "ConeBeamRadon": ".cone_operators",
         "FBP": ".fbp",
+        "FDK": ".fdk",
         "FanBeam": ".geometry",
         "FanBeamRadon": ".operators",
         "Grid": ".grid",
         "LimitedAngle": ".sampling",
+        "Parallel3D": ".cone_geometry",
         "ParallelBeam": ".geometry",
         "Radon": ".operators",
+        "Radon3D": ".cone_operators",
         "RayTransform": ".ray_transform",
         "SparseViews": ".sampling",
+        "VolumeTransform": ".volume_transform",
     },
 )
 
@@ -68,6 +74,33 @@ def recon_components() -> Iterator[Component]:
         tags=("ct", "linear"),
     )
     yield Component(
+        kind="operator",
+        name="parallel_3d",
+        target="recon_plugins.radon.cone_operators:Radon3D",
+        summary="Line integrals through volumes along parallel beams, in mm, with a matched adjoint",
+        examples="recon_plugins.radon.cone_examples:parallel_3d",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
+        kind="operator",
+        name="cone_beam",
+        target="recon_plugins.radon.cone_operators:ConeBeamRadon",
+        summary="Line integrals through volumes from a source on a circle or helix, in mm, with a matched adjoint",
+        examples="recon_plugins.radon.cone_examples:cone_beam",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
+        kind="operator",
+        name="volume_transform",
+        target="recon_plugins.radon.volume_transform:VolumeTransform",
+        summary="Line integrals through volumes along any parallel or cone beam, in mm, with a matched adjoint",
+        examples="recon_plugins.radon.cone_examples:volume_transform",
+        tags=("ct", "linear"),
+        references=("10.1109/TMI.1982.4307572",),
+    )
+    yield Component(
         kind="method",
         name="fbp",
         target="recon_plugins.radon.fbp:FBP",
@@ -75,4 +108,13 @@ def recon_components() -> Iterator[Component]:
         examples="recon_plugins.radon.examples:fbp",
         tags=("ct", "classical"),
         references=("10.1137/1.9780898719277",),
+    )
+    yield Component(
+        kind="method",
+        name="fdk",
+        target="recon_plugins.radon.fdk:FDK",
+        summary="Filtered back-projection of cone-beam projections, by Feldkamp, Davis and Kress",
+        examples="recon_plugins.radon.cone_examples:fdk",
+        tags=("ct", "classical"),
+        references=("10.1364/JOSAA.1.000612",),
     )
