@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = ["Backend", "Choice", "choose", "lanes_projector", "triton_projector"]
 Backend = Literal["auto", "sparse", "numba", "triton"]
 NUMBA_MISSING = "numba is not installed: pip install 'recon-toolkit[numba]'"
 TRITON_MISSING = "triton is not installed: pip install 'recon-toolkit[triton]'"
+RAY_KERNELS = "recon_plugins.radon.lanes"
 NUMBA_FOLDER = "numba finds no folder to keep compiled code in: set NUMBA_CACHE_DIR to a writable one"
 
 
@@ -32,7 +34,15 @@ class Choice:
     why: str
 
 
-def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, installed_only: bool = False) -> Choice:
+def choose(
+    backend: Backend,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    installed_only: bool = False,
+    precisions: tuple[torch.dtype, ...] = (torch.float32,),
+    kernels: str = "recon_plugins.radon.pixel_kernels",
+) -> Choice:
     """Choose the backend for a precision on a device.
 
     Parameters
@@ -43,6 +53,10 @@ def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, instal
         Of the images.
     installed_only
         Look only at whether the packages are there; import nothing heavy.
+    precisions
+        Those that the compiled kernels compute in.
+    kernels
+        Module that holds them, or uses them: numba may find no folder for its cache when that is imported.
 
     Raises
     ------
@@ -57,13 +71,13 @@ def choose(backend: Backend, dtype: torch.dtype, device: torch.device, *, instal
         if backend == "numba":
             raise UsageError(f"backend 'numba': {NUMBA_MISSING}, or take backend 'auto'")
         return Choice("sparse", NUMBA_MISSING)
-    if dtype != torch.float32 or device.type != "cpu":
+    if dtype not in precisions or device.type != "cpu":
         return Choice("sparse", f"no compiled kernels for {str(dtype)[6:]} on {device.type}")
-    if not installed_only and not _lanes():
+    if not installed_only and not _imports(kernels):
         if backend == "numba":
             raise UsageError(NUMBA_FOLDER)
         return Choice("sparse", NUMBA_FOLDER)
-    return Choice("numba", "compiled kernels for float32 on the CPU")
+    return Choice("numba", f"compiled kernels for {str(dtype)[6:]} on the CPU")
 
 
 def _choose_triton(backend: Backend, device: torch.device, installed_only: bool) -> Choice:
@@ -72,7 +86,9 @@ def _choose_triton(backend: Backend, device: torch.device, installed_only: bool)
             raise UsageError(f"backend 'triton': {TRITON_MISSING}, or take backend 'auto'")
         return Choice("sparse", TRITON_MISSING)
     if device.type != "cuda" and not installed_only and os.environ.get("TRITON_INTERPRET") != "1":
-        raise UsageError(f"backend 'triton' serves images on CUDA, not on {device.type}: move them, or take backend 'auto'")
+        raise UsageError(
+            f"backend 'triton' serves images on CUDA, not on {device.type}: move them, or take backend 'auto'"
+        )
     return Choice("triton", "Triton kernels on CUDA")
 
 
@@ -85,19 +101,19 @@ def triton_projector() -> type[TritonProjector]:
 
 def lanes_projector() -> type[LanesProjector]:
     """Return the projector of compiled kernels; only after `choose` said numba."""
-    found = _lanes()
-    assert found is not None, "choose() said numba"  # noqa: S101
-    return found
+    from recon_plugins.radon.lanes import LanesProjector
+
+    return LanesProjector
 
 
 @cache
-def _lanes() -> type[LanesProjector] | None:
-    """Import the compiled kernels; None where numba finds no folder for its cache (RuntimeError)."""
+def _imports(kernels: str) -> bool:
+    """Import compiled kernels, and say whether numba found a folder for its cache (RuntimeError if not)."""
     try:
-        from recon_plugins.radon.lanes import LanesProjector
+        importlib.import_module(kernels)
     except (ImportError, RuntimeError):
-        return None
-    return LanesProjector
+        return False
+    return True
 
 
 def _has_numba() -> bool:

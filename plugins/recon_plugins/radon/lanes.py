@@ -15,42 +15,42 @@ from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.pool import run_all
 from recon_plugins.radon.rays import RayTable
-from recon_plugins.radon.symmetry import Orbits, Turn, orbits
+from recon_plugins.radon.symmetry import Orbits, orbit_choices
 
 __all__ = ["LanesProjector"]
 
-DEPTH = 256
-"""Lines of the image worked on at a time, times lanes: half a megabyte of an image of 512 columns."""
-VIEWS = 24
-"""Views worked on at a time."""
-WIDEST = 16
-"""Most lanes."""
+VIEWS = 8
+"""Neighbouring views whose rays to one bin are followed together: they meet nearly the same cells."""
+TASK = 3 * VIEWS
+"""Views that one task projects."""
+WIDEST = 128
+"""Most bytes of a vector: four registers of 256 bits."""
+CHUNK = 2048
+"""Bytes that a column of cells may take over the lines that are worked on at a time: neighbouring columns fit the L1 cache."""
+EFFORT = 3.0
+"""Instructions per line of a ray that do not depend on the lanes, over those per register."""
 
 
 class LanesProjector:
-    """Projection in float32 and its exact adjoint, without tables of weights.
+    """Projection and its exact adjoint, without tables of weights.
 
-    Each call traces rays through up to 16 images at once. Where turns and mirrors of the image map the rays onto each
-    other (a centred square, and as many views in every quarter), an image is seen in each of them side by side, and
-    only a share of the rays is traced. Positions are fixed-point numbers with 32 bits of fraction. Every value has one
+    Each call traces rays through up to 32 images at once (16 in double precision). Where turns and mirrors of the image
+    map the rays onto each other (a centred square, and as many views in every quarter), an image is seen in several of
+    them side by side, and only a share of the rays is traced. Positions are fixed-point numbers. Every value has one
     writer, so results do not depend on the number of threads.
     """
 
-    def __init__(self, rays: RayTable, geometry: Geometry, grid: Grid) -> None:
-        self.size = size = grid.size
-        samples = len(geometry.angles) * geometry.bins
-        self._plain = _Plan(
-            rays, geometry, size, Orbits((Turn(0, False),), torch.arange(samples), torch.arange(samples))
-        )
-        self._turned = None
-        found = orbits(geometry, grid)
-        if len(found.turns) > 1:
-            self._turned = _Plan(rays, geometry, size, found)
+    def __init__(self, rays: RayTable, geometry: Geometry, grid: Grid, dtype: torch.dtype) -> None:
+        self.size, self.dtype = grid.size, dtype
+        self.samples = len(geometry.angles) * geometry.bins
+        self._rays, self._geometry = rays, geometry
+        self._orbits = orbit_choices(geometry, grid)
+        self._plans: dict[int, _Plan] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Project. Shapes: x (N, H W) -> (N, A D)."""
         x = x.detach().unflatten(1, self.size)
-        y = x.new_empty(len(x), self._plain.samples)
+        y = x.new_empty(len(x), self.samples)
         for part, plan in self._split(len(x)):
             plan.forward(x[part], y[part])
         return y
@@ -64,25 +64,49 @@ class LanesProjector:
         return x.flatten(1)
 
     def _split(self, count: int) -> Iterator[tuple[slice, _Plan]]:
-        """Full vectors of images first; for what is left, turns of each image if there are any."""
-        full = count - count % WIDEST if self._turned else count
-        for plan, begin, end in ((self._plain, 0, full), (self._turned, full, count)):
-            if plan is not None:
-                step = WIDEST // len(plan.turns)
-                for start in range(begin, end, step):
-                    yield slice(start, min(start + step, end)), plan
+        """Fill vectors with images, and with turns of each where there are few: what takes the least work an image."""
+        start = 0
+        while start < count:
+            choices = [
+                ((EFFORT + register(lanes := images * len(found.turns), self.dtype)) / lanes, -images, index)
+                for index, found in enumerate(self._orbits)
+                for images in range(1, min(count - start, WIDEST // self.dtype.itemsize // len(found.turns)) + 1)
+            ]
+            _, images, index = min(choices)
+            if index not in self._plans:
+                self._plans[index] = _Plan(self._rays, self._geometry, self.size, self._orbits[index], self.dtype)
+            yield slice(start, start - images), self._plans[index]
+            start -= images
+
+
+def width(needed: int, dtype: torch.dtype) -> int:
+    """Return the lanes that hold so many images: 16 bytes of them, 32, 64 or 128."""
+    return next(n for n in (16, 32, 64, WIDEST) if n >= needed * dtype.itemsize) // dtype.itemsize
+
+
+def register(needed: int, dtype: torch.dtype) -> float:
+    """Return how many registers of 256 bits hold so many images."""
+    return max(width(needed, dtype) * dtype.itemsize // 32, 1)
 
 
 class _Plan:
     """The rays traced for one set of turns."""
 
-    def __init__(self, rays: RayTable, geometry: Geometry, size: tuple[int, ...], found: Orbits) -> None:
-        self.size, self.turns, self.place = size, found.turns, found.place
-        self.samples, self.traced = len(found.place), len(found.traced)
-        view = found.traced // geometry.bins
+    def __init__(
+        self, rays: RayTable, geometry: Geometry, size: tuple[int, ...], found: Orbits, dtype: torch.dtype
+    ) -> None:
+        self.size, self.turns, self.dtype = size, found.turns, dtype
+        self.traced = len(found.traced)
+        view, bin_ = found.traced // geometry.bins, found.traced % geometry.bins
+        # Bins of a few neighbouring views side by side: their rays share what they read.
+        order = torch.argsort((view // VIEWS * geometry.bins + bin_) * VIEWS + view % VIEWS)
+        traced, view = found.traced[order], view[order]
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(self.traced)
+        self.place = found.place % len(self.turns) * self.traced + rank[found.place // len(self.turns)]
         per_bin = rays.alpha.shape[-1]
         alpha, gamma, weight, along_rows = (
-            table.reshape(-1, per_bin)[found.traced].flatten()
+            table.reshape(-1, per_bin)[traced].flatten()
             for table in (rays.alpha, rays.gamma, rays.weight, rays.along_rows)
         )
         view, sample = (index.repeat_interleave(per_bin) for index in (view, torch.arange(self.traced)))
@@ -91,83 +115,98 @@ class _Plan:
         for transposed, mask in ((False, along_rows), (True, ~along_rows)):
             if mask.any():
                 lines, cells = reversed(size) if transposed else size
-                table = _fixed_point(alpha[mask], gamma[mask], weight[mask], sample[mask], lines, cells)
-                # Blocks of whole views: no bin is written by two.
-                _, counts = (view[mask] // VIEWS).unique_consecutive(return_counts=True)
+                table = _fixed_point(alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask], lines, cells)
+                # Tasks of whole groups of views: no bin is written by two.
+                _, counts = (view[mask] // TASK).unique_consecutive(return_counts=True)
                 ends = counts.cumsum(0).tolist()
                 self.sets.append((transposed, table, list(zip([0, *ends[:-1]], ends, strict=True))))
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Write the sinograms of x (n, H, W) into y (n, A D)."""
-        lanes = self._lanes(len(x))
-        traced = torch.zeros(self.traced, len(lanes))
         turned = torch.stack([turn(x) for turn in self.turns], 1).flatten(0, 1) if len(self.turns) > 1 else x
-        for transposed, table, blocks in self.sets:
-            image = torch.zeros(*self._grid(transposed), len(lanes))
-            source = turned.permute(2, 1, 0) if transposed else turned.permute(1, 2, 0)
-            image[:, 1:-1, : len(turned)] = source
-            arguments = (lanes, image.numpy(), table)
-            depth = DEPTH // len(lanes)
-            run_all(partial(kernels.project, *arguments, *block, depth, traced.numpy()) for block in blocks)
-        if len(self.turns) == 1:
-            y.copy_(traced[:, : len(x)].T)
-        else:
-            entries = traced[:, : len(turned)].unflatten(1, (len(x), -1))
-            for index, row in enumerate(y):
-                torch.index_select(entries[:, index].reshape(-1), 0, self.place, out=row)
+        lanes = width(len(turned), self.dtype)
+        traced = x.new_zeros(self.traced, lanes)
+        kernel = kernels.project(self.dtype.itemsize, lanes)
+        for transposed, table, tasks in self.sets:
+            image = self._blank(transposed, lanes)
+            lines, cells = self._grid(transposed)
+            source = turned.transpose(1, 2) if transposed else turned
+            _inner(image, lines, cells)[..., : len(turned)] = (
+                source.reshape(len(turned), -1).T.contiguous().unflatten(0, (lines, cells))
+            )
+            depth = self._depth(lanes)
+            arguments = (*_pointers(image, image.shape[1], traced, *table),)
+            blocks = len(image) // kernels.LINES
+            run_all(partial(kernel, *arguments, *task, 0, blocks, depth) for task in tasks)
+        columns = traced.T.contiguous()
+        for index, row in enumerate(y):
+            first = index * len(self.turns)
+            torch.index_select(columns[first : first + len(self.turns)].reshape(-1), 0, self.place, out=row)
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
-        lanes = self._lanes(len(y))
-        traced = torch.zeros(self.traced, len(lanes))
         count = len(y) * len(self.turns)
-        if len(self.turns) == 1:
-            traced[:, :count] = y.T
-        else:
-            for index, row in enumerate(y):
-                entries = row.new_zeros(self.traced * len(self.turns)).index_copy_(0, self.place, row)
-                first = index * len(self.turns)
-                traced[:, first : first + len(self.turns)] = entries.unflatten(0, (self.traced, -1))
-        total = torch.zeros(count, *self.size)
-        for transposed, table, _ in self.sets:
-            image = torch.zeros(*self._grid(transposed), len(lanes))
-            arguments = (lanes, image.numpy(), table)
-            lines, depth = len(image), DEPTH // len(lanes)
+        lanes = width(count, self.dtype)
+        columns = y.new_zeros(lanes, self.traced)
+        for index, row in enumerate(y):
+            first = index * len(self.turns)
+            columns[first : first + len(self.turns)].view(-1).index_copy_(0, self.place, row)
+        traced = columns.T.contiguous()
+        kernel = kernels.back_project(self.dtype.itemsize, lanes)
+        total = None
+        for transposed, table, tasks in self.sets:
+            image = self._blank(transposed, lanes)
+            lines, cells = self._grid(transposed)
+            blocks, depth = len(image) // kernels.LINES, self._depth(lanes)
+            arguments = (*_pointers(image, image.shape[1], traced, *table), 0, tasks[-1][1])
             run_all(
-                partial(kernels.back_project, *arguments, top, min(top + depth, lines), traced.numpy())
-                for top in range(0, lines, depth)
+                partial(kernel, *arguments, top, min(top + depth, blocks), depth) for top in range(0, blocks, depth)
             )
-            total += image[:, 1:-1, :count].permute((2, 1, 0) if transposed else (2, 0, 1))
+            part = _inner(image, lines, cells)[..., :count].reshape(lines * cells, count).T
+            part = part.reshape(count, lines, cells)
+            part = part.transpose(1, 2) if transposed else part
+            total = part if total is None else total + part
         parts = total.unflatten(0, (len(y), -1))
         x.copy_(self.turns[0].inverse(parts[:, 0]))
         for index, turn in enumerate(self.turns[1:], 1):
             x += turn.inverse(parts[:, index])
 
-    def _lanes(self, images: int) -> tuple[int, ...]:
-        needed = images * len(self.turns)
-        return (0,) * next(lanes for lanes in (4, 8, WIDEST) if lanes >= needed)
+    def _depth(self, lanes: int) -> int:
+        """Blocks worked on at a time."""
+        return max(1, min(CHUNK // (kernels.LINES * lanes * self.dtype.itemsize), kernels.DEPTH))
 
     def _grid(self, transposed: bool) -> tuple[int, int]:
         lines, cells = reversed(self.size) if transposed else self.size
-        return lines, cells + 2
+        return lines, cells
+
+    def _blank(self, transposed: bool, lanes: int) -> Tensor:
+        """Return an empty image (lines, cells, lanes), with the zeros around it that the kernels need."""
+        lines, cells = self._grid(transposed)
+        whole = -(-lines // kernels.LINES) * kernels.LINES
+        return torch.zeros(whole, cells + 2 * kernels.MARGIN, lanes, dtype=self.dtype)
+
+
+def _inner(image: Tensor, lines: int, cells: int) -> Tensor:
+    return image[:lines, kernels.MARGIN : kernels.MARGIN + cells]
+
+
+def _pointers(image: Tensor, cells: int, traced: Tensor, *table: Tensor) -> tuple[int, ...]:
+    return (image.data_ptr(), cells, traced.data_ptr(), *(column.data_ptr() for column in table))
 
 
 def _fixed_point(
     alpha: Tensor, gamma: Tensor, weight: Tensor, sample: Tensor, lines: int, cells: int
-) -> tuple[np.ndarray[Any, Any], ...]:
-    """Positions in units of 2^-32 cells from the empty cell before the line, and the lines on which they are inside."""
-    unit = 2.0**32
+) -> tuple[Tensor, ...]:
+    """Positions in fixed point, from the first cell of zeros on, and the blocks of lines in which rays are inside."""
+    unit = 2.0 ** kernels.precision(weight.dtype.itemsize)
     # What lies so far out misses the image whatever its slope.
-    a = ((alpha + 1).clamp(-(2.0**29), 2.0**29) * unit).round().long().numpy()
-    g = (gamma * unit).round().long().numpy()
-    end = np.int64((cells + 1) << 32)
-    # 0 <= a + g l < end, in exact integers, since it is what keeps the kernels within the array.
-    slope = np.where(g == 0, 1, g)
-    rising, falling = -(a // slope), (end - a) // slope + 1
-    first = np.where(g > 0, rising, falling)
-    stop = np.where(g > 0, -((a - end) // slope), (-a) // slope + 1)
-    inside = (a >= 0) & (a < end)
-    first = np.where(g == 0, np.where(inside, 0, lines), first)
-    stop = np.where(g == 0, lines, stop)
-    first, stop = (bound.clip(0, lines).astype(np.int32) for bound in (first, stop))
-    return a, g, weight.float().numpy(), first, stop, sample.int().numpy()
+    far = float(lines + cells + 4)
+    a = ((alpha + kernels.MARGIN).clamp(-far, far + 2 * kernels.MARGIN) * unit).round().long()
+    g = (gamma * unit).round().long()
+    # Lines on which -1 < position < cells, one more on either side, whatever rounding does; then whole blocks.
+    slope = torch.where(gamma.abs() < 1e-9, 1e-9, gamma)
+    ends = torch.stack([(-1 - alpha) / slope, (cells - alpha) / slope])
+    low, high = ends.amin(0).floor(), ends.amax(0).ceil()
+    first = low.clamp(0, lines - 1) // kernels.LINES
+    stop = torch.where((low < lines) & (high >= 0), high.clamp(0, lines - 1) // kernels.LINES + 1, first)
+    return a, g, weight, first.int(), stop.int(), sample.int()

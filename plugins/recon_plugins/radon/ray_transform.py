@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 import torch
 from annotated_types import Gt
 
-from recon_plugins.radon.backends import Backend, choose, lanes_projector, triton_projector
+from recon_plugins.radon.backends import RAY_KERNELS, Backend, choose, lanes_projector, triton_projector
 from recon_plugins.radon.geometry import Geometry, geometry_from
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.projection import ProjectionOperator, Projector
@@ -98,11 +98,12 @@ class RayTransform(ProjectionOperator):
         return self.with_(geometry=geometry)
 
     def _projector(self, dtype: torch.dtype, device: torch.device) -> Projector:
-        backend = choose(self.backend, dtype, device).name
+        precisions = (torch.float32, torch.float64)
+        backend = choose(self.backend, dtype, device, precisions=precisions, kernels=RAY_KERNELS).name
         key = (backend, dtype, device)
         if key not in self._projectors:
             if backend == "numba":
-                self._projectors[key] = lanes_projector()(self.rays(), self.geometry, self.grid)
+                self._projectors[key] = lanes_projector()(self.rays(), self.geometry, self.grid, dtype)
             elif backend == "triton":
                 self._projectors[key] = triton_projector()(self.rays(), self.geometry, self.grid, dtype, device)
             else:

@@ -11,7 +11,7 @@ from torch import Tensor
 from recon_plugins.radon.geometry import Geometry, ParallelBeam
 from recon_plugins.radon.grid import Grid
 
-__all__ = ["Orbits", "Turn", "ViewOrbits", "orbits", "view_orbits"]
+__all__ = ["Orbits", "Turn", "ViewOrbits", "orbit_choices", "view_orbits"]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,37 @@ class Orbits:
     place: Tensor
 
 
-def orbits(geometry: Geometry, grid: Grid) -> Orbits:
-    """Find the turns that map the image's grid and the set of rays onto themselves."""
-    turns, maps = _symmetries(geometry, grid)
+def orbit_choices(geometry: Geometry, grid: Grid) -> list[Orbits]:
+    """Find sets of turns that map the image's grid and the set of rays onto themselves; the identity alone comes last."""
+    maps = dict(zip(*_symmetries(geometry, grid), strict=True))
+    found = []
+    for group in _GROUPS:
+        turns = tuple(Turn(k, mirror) for mirror, k in group)
+        if all(turn in maps for turn in turns) and len(turns) < min([len(f.turns) for f in found], default=9):
+            orbits = _orbits(turns, [maps[turn] for turn in turns])
+            if (orbits.place >= 0).all():  # Rounding of odd angles might leave samples out.
+                found.append(orbits)
+    return found
+
+
+_GROUPS = (
+    [(mirror, k) for mirror in (False, True) for k in range(4)],
+    [(False, k) for k in range(4)],
+    [(mirror, k) for mirror in (False, True) for k in (0, 2)],
+    [(mirror, k) for mirror, k in ((False, 0), (False, 2), (True, 1), (True, 3))],
+    [(False, 0), (False, 2)],
+    *([(False, 0), (True, k)] for k in range(4)),
+    [(False, 0)],
+)
+"""Groups of turns, (mirror, quarters), the larger first."""
+
+
+def _orbits(turns: tuple[Turn, ...], maps: list[Tensor]) -> Orbits:
     traced = torch.stack(maps).amin(0).unique()
     place = torch.full_like(maps[0], -1)
     for index in reversed(range(len(maps))):
         place[maps[index][traced]] = torch.arange(len(traced)) * len(maps) + index
-    if (place < 0).any():  # Not a group, which rounding of odd angles might do.
-        return Orbits((turns[0],), maps[0], maps[0])
-    return Orbits(tuple(turns), traced, place)
+    return Orbits(turns, traced, place)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compiled kernels where numba has nowhere to keep them."""
+"""Kernels that numba compiles, where it has nowhere to keep them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from recon.errors import UsageError
 from recon_plugins.radon import backends
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+CPU = torch.device("cpu")
+KERNELS = "recon_plugins.radon.pixel_kernels"
 
 
 @pytest.fixture
@@ -21,23 +23,28 @@ def no_cache_folder(monkeypatch):
 
     class Refusing:
         def find_spec(self, name, path=None, target=None):
-            if name == "recon_plugins.radon.lanes":
+            if name == KERNELS:
                 raise RuntimeError("cannot cache function 'gather': no locator available")
 
-    monkeypatch.delitem(sys.modules, "recon_plugins.radon.lanes", raising=False)
+    monkeypatch.delitem(sys.modules, KERNELS, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
-    backends._lanes.cache_clear()
+    backends._imports.cache_clear()
     yield
-    backends._lanes.cache_clear()
+    backends._imports.cache_clear()
 
 
 def test_sparse_matrices_take_over(no_cache_folder):
-    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    expected = build("operator", "radon", size=(8, 8), angles=4, backend="sparse")(x)
-    assert torch.equal(build("operator", "radon", size=(8, 8), angles=4)(x), expected)
+    choice = backends.choose("auto", torch.float32, CPU, kernels=KERNELS)
+    assert choice.name == "sparse"
+    assert "NUMBA_CACHE_DIR" in choice.why
 
 
 def test_asking_for_them_says_what_to_set(no_cache_folder):
-    operator = build("operator", "radon", size=(8, 8), angles=4, backend="numba")
     with pytest.raises(UsageError, match="NUMBA_CACHE_DIR"):
-        operator(torch.zeros(1, 1, 8, 8))
+        backends.choose("numba", torch.float32, CPU, kernels=KERNELS)
+
+
+def test_projectors_need_no_such_folder(no_cache_folder):
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    radon = build("operator", "radon", size=(8, 8), angles=4, backend="numba")
+    torch.testing.assert_close(radon(x), radon.with_(backend="sparse")(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import subprocess
@@ -13,9 +14,11 @@ import torch
 
 pytest.importorskip("numba")
 
+from recon.errors import UsageError
 from recon_plugins.radon import FanBeamRadon, Radon
 from recon_plugins.radon.lanes import LanesProjector
 from recon_plugins.radon.sparse import SparseProjector
+from recon_plugins.radon.symmetry import orbit_choices
 
 FAN = {"source_distance": 60.0, "detector_distance": 40.0}
 CASES = [
@@ -41,33 +44,40 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @cases
-def test_equal_to_the_sparse_reference_in_double_precision(radon: Radon) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 4e-7), (torch.float64, 1e-12)])
+def test_equal_to_the_sparse_reference_in_double_precision(radon: Radon, dtype: torch.dtype, tolerance: float) -> None:
     reference = radon.with_(backend="sparse")
-    assert isinstance(radon._projector(torch.float32, torch.device("cpu")), LanesProjector)
-    for batch in range(1, 18):
-        x, y = randn(batch, 1, *radon.size), randn(batch, 1, *radon.sinogram_size)
-        assert relative(radon(x), reference(x.double())) < 1e-6
-        assert relative(radon.adjoint(y), reference.adjoint(y.double())) < 1e-6
+    assert isinstance(radon._projector(dtype, torch.device("cpu")), LanesProjector)
+    for batch in (1, 2, 3, 5, 8, 13, 16, 17, 33):
+        x, y = randn(batch, 1, *radon.size).to(dtype), randn(batch, 1, *radon.sinogram_size).to(dtype)
+        assert relative(radon(x), reference(x.double())) < tolerance
+        assert relative(radon.adjoint(y), reference.adjoint(y.double())) < tolerance
 
 
 @cases
-def test_adjoint_is_matched(radon: Radon) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-7), (torch.float64, 1e-15)])
+def test_adjoint_is_matched(radon: Radon, dtype: torch.dtype, tolerance: float) -> None:
     for batch, channels in ((1, 1), (2, 3), (5, 1), (16, 1), (19, 1)):
-        x, y = randn(batch, channels, *radon.size), randn(batch, channels, *radon.sinogram_size, seed=1)
+        x = randn(batch, channels, *radon.size).to(dtype)
+        y = randn(batch, channels, *radon.sinogram_size, seed=1).to(dtype)
         ax, aty = radon(x).double(), radon.adjoint(y).double()
         gap = abs((ax * y).sum() - (x * aty).sum())
-        assert gap <= 1e-7 * torch.linalg.vector_norm(ax) * torch.linalg.vector_norm(y)
+        assert gap <= tolerance * torch.linalg.vector_norm(ax) * torch.linalg.vector_norm(y)
 
 
 def test_turns_are_found_where_they_are() -> None:
-    def turns(radon: Radon) -> int:
-        found = radon._projector(torch.float32, torch.device("cpu"))._turned
-        return 1 if found is None else len(found.turns)
+    def groups(radon: Radon) -> list[int]:
+        return [len(found.turns) for found in orbit_choices(radon.geometry, radon.grid)]
 
-    assert [turns(case) for case in CASES[:8]] == [8, 8, 4, 1, 1, 4, 8, 2]
+    expected = [[8, 4, 2, 1], [8, 4, 2, 1], [4, 2, 1], [1], [1], [4, 2, 1], [8, 4, 2, 1], [2, 1]]
+    assert [groups(case) for case in CASES[:8]] == expected
+    # A full turn with the detector off its axis: quarter turns, but no mirror.
+    shifted = Radon(size=(16, 16), angles=[k * math.pi / 4 for k in range(8)], offset=0.4)
+    assert groups(shifted) == [4, 2, 1]
     # Turns of an image in the lanes: about an eighth of the rays is traced.
-    plan = Radon(size=(64, 64), angles=60)._projector(torch.float32, torch.device("cpu"))._turned
-    assert plan.traced / plan.samples < 0.14
+    radon = Radon(size=(64, 64), angles=60)
+    found = orbit_choices(radon.geometry, radon.grid)[0]
+    assert len(found.traced) / len(found.place) < 0.14
 
 
 def test_backward_is_the_adjoint_and_twice() -> None:
@@ -189,11 +199,11 @@ def test_forked_workers_after_use_in_the_parent() -> None:
         torch.set_num_threads(threads)
 
 
-def test_numba_is_imported_at_first_use_only() -> None:
+def test_the_compiler_is_imported_at_first_use_only_and_numba_never() -> None:
     code = (
         "import sys; from recon_plugins.radon import Radon; import torch; r = Radon(size=(4, 4), angles=3);"
-        "r(torch.zeros(1, 1, 4, 4, dtype=torch.float64)); assert 'numba' not in sys.modules;"
-        "r(torch.zeros(1, 1, 4, 4)); assert 'numba' in sys.modules"
+        "r.with_(backend='sparse')(torch.zeros(1, 1, 4, 4)); assert 'llvmlite' not in sys.modules;"
+        "r(torch.zeros(1, 1, 4, 4)); assert 'llvmlite' in sys.modules; assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -201,7 +211,9 @@ def test_numba_is_imported_at_first_use_only() -> None:
 def test_without_numba_the_sparse_matrices_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     x = randn(2, 1, 24, 24)
     y = CASES[0](x)
-    monkeypatch.setattr("recon_plugins.radon.backends._lanes", lambda: None)
+    monkeypatch.setattr("recon_plugins.radon.backends._has_numba", lambda: False)
     operator = CASES[0].with_()
     torch.testing.assert_close(operator(x), y, rtol=1e-4, atol=1e-4)
     assert isinstance(operator._projector(x.dtype, x.device), SparseProjector)
+    with pytest.raises(UsageError, match="pip install"):
+        operator.with_(backend="numba")

@@ -225,7 +225,8 @@ def test_estimate_of_the_table_is_close() -> None:
     from recon_plugins.radon.rays import joseph_matrix, matrix_entries, ray_table
 
     for size, pixel, spacing in (((64, 64), 1.0, 1.0), ((40, 90), 0.5, 0.6), ((50, 30), 1.0, 0.3)):
-        rays = ray_table(Radon(size=size, angles=17, pixel=pixel, bin_size=spacing).geometry, size, pixel)
+        radon = Radon(size=size, angles=17, pixel=pixel, bin_size=spacing)
+        rays = ray_table(radon.geometry, radon.grid)
         entries = len(joseph_matrix(rays, size, torch.float32)[1])
         assert entries <= matrix_entries(rays, size) <= 1.15 * entries
 
