@@ -10,7 +10,7 @@ from recon.errors import FileFormatError
 from recon.io import Image
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.series import Series, group, read_folder
-from recon_datasets.dicom_series.slices import is_dicom, read_slice
+from recon_datasets.dicom_series.slices import is_dicom, is_projection, read_slice
 
 __all__ = ["DicomReader"]
 
@@ -25,9 +25,10 @@ class DicomReader:
     """
 
     def accepts(self, path: Path) -> bool:
-        """Whether the file is DICOM, or the folder holds a file that is."""
+        """Whether the file is DICOM, or the first one in the folder that is holds an image, not a CT projection."""
         if path.is_dir():
-            return any(entry.is_file() and is_dicom(entry) for entry in path.rglob("*"))
+            first = next((entry for entry in path.rglob("*") if entry.is_file() and is_dicom(entry)), None)
+            return first is not None and not is_projection(first)
         return is_dicom(path)
 
     def read(self, path: Path) -> Image:

@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 from recon.errors import FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
 
-__all__ = ["Slice", "is_dicom", "pixel_values", "read_slice"]
+__all__ = ["Slice", "is_dicom", "is_projection", "pixel_values", "read_slice"]
 
 CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.4": "MR"}
 DIRECTORY = "1.2.840.10008.1.3.10"
@@ -95,6 +95,15 @@ def is_dicom(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
+        return False
+
+
+def is_projection(path: Path) -> bool:
+    """Whether a DICOM file is a projection in the DICOM-CT-PD format, by its tag for the number of detector rows."""
+    rows = 0x70291010
+    try:
+        return rows in pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[rows])
+    except Exception:  # noqa: BLE001 - on damage, pydicom raises almost anything; `read_slice` says what is wrong
         return False
 
 
