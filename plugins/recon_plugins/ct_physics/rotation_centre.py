@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -148,7 +149,10 @@ class _Negative:
                 "offset": (offset - self.moved) / self.factor,
             },
         )
-        return -float(self.fbp(self.y, radon)[..., self.inside].clamp(max=0).sum())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the object leaves the detector is seen in the result, if anywhere
+            x = self.fbp(self.y, radon)
+        return -float(x[..., self.inside].clamp(max=0).sum())
 
 
 def _lowest(costs: list[float]) -> float:
