@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from recon_plugins.radon.filters import Filter, Padding, filter_rows
 from recon_plugins.radon.geometry import FanBeam, Geometry
 from recon_plugins.radon.pixel_driven import PixelDriven
 from recon_plugins.radon.ray_transform import RayTransform
-from recon_plugins.radon.redundancy import ShortScan, sample_weights
+from recon_plugins.radon.redundancy import ShortScan, sample_weights, short_side
 from recon_plugins.radon.sampling import as_ray_transform
 from recon_plugins.radon.view_table import Interpolation
 
@@ -91,6 +92,7 @@ class FBP:
         y = y * plan.weights.to(y)
         if self.padding == "zero":
             _warn_if_truncated(y)
+        y = torch.nn.functional.pad(y, plan.beyond)
         filtered = filter_rows(y, self.filter, self.cutoff, fan_step=plan.fan_step, padding=self.padding)
         return plan.back_projector.adjoint(filtered)
 
@@ -101,6 +103,8 @@ class _Plan:
 
     weights: Tensor
     """What each sample is multiplied by before the filter, for a filter of bin size 1: (A, D), float64."""
+    beyond: tuple[int, int]
+    """Bins added to the left and right."""
     back_projector: PixelDriven
     fan_step: float
     """Angle between the bins of a curved detector in radians, else 0."""
@@ -109,6 +113,7 @@ class _Plan:
 _plans: WeakKeyDictionary[RayTransform, dict[tuple[ShortScan, Interpolation], _Plan]] = WeakKeyDictionary()
 
 
+@torch.compiler.disable  # a look-up that is not for the graph
 def _plan(radon: RayTransform, short_scan: ShortScan, interpolation: Interpolation) -> _Plan:
     """Return the plan of a projector, made once for its life."""
     plans, key = _plans.setdefault(radon, {}), (short_scan, interpolation)
@@ -119,8 +124,14 @@ def _plan(radon: RayTransform, short_scan: ShortScan, interpolation: Interpolati
             weights = weights * math.cos(geometry.tilt) * geometry.fan_angles(geometry.positions()).cos()
             fan_step = geometry.bin_size / geometry.length if geometry.detector == "curved" else 0.0
         backend: Backend = "sparse" if radon.backend == "sparse" else "auto"
+        beyond = short_side(geometry, short_scan)
+        geometry = dataclasses.replace(
+            geometry,
+            bins=geometry.bins + sum(beyond),
+            offset=geometry.offset + (beyond[1] - beyond[0]) * geometry.bin_size / 2,
+        )
         back_projector = PixelDriven(geometry=geometry, grid=radon.grid, interpolation=interpolation, backend=backend)
-        plans[key] = _Plan(weights, back_projector, fan_step)
+        plans[key] = _Plan(weights, beyond, back_projector, fan_step)
     return plans[key]
 
 

@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["VIEWS", "back_project", "project"]
+__all__ = ["BEAMS", "VIEWS", "back_project", "project"]
 
 VIEWS = 64
 """Views looked up at a time."""
@@ -100,7 +100,8 @@ class _Loop:
         return result
 
 
-PARALLEL, FLAT = 0, 1  # lengths of the tuple that tells the kind of beam; any other is a curved detector
+BEAMS = ("parallel", "flat", "curved")
+PARALLEL, FLAT, _ = range(3)
 FAR = 2.0**22  # where a view is met so far out, exactness no longer matters
 F = np.float32
 
@@ -113,7 +114,7 @@ def _enter(beam, taps, views, scale, shift, bins, first, count, row, column, til
         p, pi, pj = views[3, first + v], views[4, first + v], views[5, first + v]
         q += qi * row + qj * column
         p += pi * row + pj * column
-        if len(beam) <= FLAT:
+        if beam <= FLAT:
             place = math.floor(min(max(q / p, -FAR), FAR))
             q, qi, qj = q - place * p, qi - place * pi, qj - place * pj
         else:  # along the ray to the middle of a bin, and across it
@@ -138,32 +139,49 @@ def _enter(beam, taps, views, scale, shift, bins, first, count, row, column, til
 def _look_up(beam, taps, scale, count, row, column, tile, cells, shares):  # noqa: ANN001, ANN202
     """Find the first sample that a pixel of the tile falls on in each view, and the samples' shares."""
     i, j, double = F(row), F(column), F(2 * scale)
-    for v in range(np.uintp(count)):
-        q = tile[v] + tile[VIEWS + v] * i + tile[2 * VIEWS + v] * j
-        if len(beam) == PARALLEL:
-            at, weight = q, F(1)
-        else:
-            p = tile[3 * VIEWS + v] + tile[4 * VIEWS + v] * i + tile[5 * VIEWS + v] * j
-            if len(beam) == FLAT:
-                inverse = F(1) / p
-                at, weight = q * inverse, inverse * inverse
-            else:
-                square = p * p + q * q
-                at, weight = double * _arctangent(q / (p + np.sqrt(square))), F(1) / square
-        lower = np.floor(at)
-        f = at - lower
-        lower -= F(len(taps) // 2 - 1)
-        lower = lower if lower > tile[6 * VIEWS + v] else tile[6 * VIEWS + v]
-        lower = lower if lower < tile[7 * VIEWS + v] else tile[7 * VIEWS + v]
-        cells[v] = np.int32(tile[8 * VIEWS + v] + lower)
-        if len(taps) == 2:
-            shares[v] = weight * (F(1) - f)
-            shares[VIEWS + v] = weight * f
-        else:  # Keys' cubic convolution with a = -1/2
-            shares[v] = weight * (((F(1) - F(0.5) * f) * f - F(0.5)) * f)
-            shares[VIEWS + v] = weight * ((F(1.5) * f - F(2.5)) * f * f + F(1))
-            shares[2 * VIEWS + v] = weight * (((F(2) - F(1.5) * f) * f + F(0.5)) * f)
-            shares[3 * VIEWS + v] = weight * ((F(0.5) * f - F(0.5)) * f * f)
+    views = np.uintp(count)
+    if beam == PARALLEL:
+        for v in range(views):
+            _share(taps, tile, cells, shares, v, _across(tile, v, i, j), F(1))
+    elif beam == FLAT:
+        for v in range(views):
+            inverse = F(1) / _along(tile, v, i, j)
+            _share(taps, tile, cells, shares, v, _across(tile, v, i, j) * inverse, inverse * inverse)
+    else:
+        for v in range(views):
+            q, p = _across(tile, v, i, j), _along(tile, v, i, j)
+            square = p * p + q * q
+            angle = double * _arctangent(q / (p + np.sqrt(square)))
+            _share(taps, tile, cells, shares, v, angle, F(1) / square)
+
+
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _across(tile, v, i, j):  # noqa: ANN001, ANN202
+    return tile[v] + tile[VIEWS + v] * i + tile[2 * VIEWS + v] * j
+
+
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _along(tile, v, i, j):  # noqa: ANN001, ANN202
+    return tile[3 * VIEWS + v] + tile[4 * VIEWS + v] * i + tile[5 * VIEWS + v] * j
+
+
+@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
+def _share(taps, tile, cells, shares, v, at, weight):  # noqa: ANN001, ANN202
+    """Write where a pixel falls in view v: the first of the samples it is interpolated from, and their shares."""
+    lower = np.floor(at)
+    f = at - lower
+    lower -= F(len(taps) // 2 - 1)
+    lower = lower if lower > tile[6 * VIEWS + v] else tile[6 * VIEWS + v]
+    lower = lower if lower < tile[7 * VIEWS + v] else tile[7 * VIEWS + v]
+    cells[v] = np.int32(tile[8 * VIEWS + v] + lower)
+    if len(taps) == 2:
+        shares[v] = weight * (F(1) - f)
+        shares[VIEWS + v] = weight * f
+    else:  # Keys' cubic convolution with a = -1/2
+        shares[v] = weight * (((F(1) - F(0.5) * f) * f - F(0.5)) * f)
+        shares[VIEWS + v] = weight * ((F(1.5) * f - F(2.5)) * f * f + F(1))
+        shares[2 * VIEWS + v] = weight * (((F(2) - F(1.5) * f) * f + F(0.5)) * f)
+        shares[3 * VIEWS + v] = weight * ((F(0.5) * f - F(0.5)) * f * f)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})  # type: ignore[untyped-decorator]

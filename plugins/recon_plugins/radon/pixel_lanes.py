@@ -71,7 +71,7 @@ class _Plan:
 
     def __init__(self, table: ViewTable, size: tuple[int, ...], taps: int, found: ViewOrbits) -> None:
         self.size, self.orbits, self.turns = size, found, found.turns
-        self.beam, self.taps = (0,) * ("parallel", "flat", "curved").index(table.beam), (0,) * taps
+        self.beam, self.taps = kernels.BEAMS.index(table.beam), (0,) * taps
         # The kernels take views by fours: the last ones see zeros.
         filled = -len(found.views) % 4
         views = torch.nn.functional.pad(found.views, (0, filled))
@@ -131,4 +131,4 @@ class _Plan:
 
     def _lanes(self, images: int) -> tuple[Any, ...]:
         needed = images * len(self.turns)
-        return (0,) * next(lanes for lanes in (1, 4, 8, WIDEST) if lanes >= needed)
+        return (0,) * next(lanes for lanes in (4, 8, WIDEST) if lanes >= needed)

@@ -11,7 +11,7 @@ from torch import Tensor
 from recon.errors import UsageError
 from recon_plugins.radon.geometry import FanBeam, Geometry
 
-__all__ = ["Arc", "ShortScan", "offset_weights", "parker_weights", "sample_weights", "view_weights"]
+__all__ = ["Arc", "ShortScan", "offset_weights", "parker_weights", "sample_weights", "short_side", "view_weights"]
 
 ShortScan = Literal["auto", "parker", "none"]
 
@@ -138,6 +138,19 @@ def offset_weights(geometry: Geometry) -> Tensor:
     rise = torch.sin(((t.abs() - both) / width + 1).clamp(0, 1) * (math.pi / 2)) ** 2
     longer = 1.0 if edges[1] > -edges[0] else -1.0
     return 0.5 + 0.5 * longer * t.sign() * rise
+
+
+def short_side(geometry: Geometry, short_scan: ShortScan = "auto") -> tuple[int, int]:
+    """Return how many bins of zeros to add left and right of a weighted sinogram before it is filtered.
+
+    With a shifted detector and a full turn, opposite views together see the whole object: what the filter spreads
+    beyond the shorter side of one belongs to the image as much as what lies within.
+    """
+    turn = Arc(torch.tensor(geometry.angles, dtype=torch.float64))
+    if not turn.whole or (isinstance(geometry, FanBeam) and short_scan == "parker"):
+        return 0, 0
+    missing = math.ceil(round(2 * abs(geometry.offset) / geometry.bin_size, 9))
+    return (missing, 0) if geometry.offset > 0 else (0, missing)
 
 
 def _share(angle: Tensor, width: Tensor) -> Tensor:
