@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from recon.errors import ReconError, UsageError, is_out_of_memory
 
@@ -49,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        return _dispatch(arguments)
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_warning
+            return _dispatch(arguments)
     except ReconError as error:
         if debug:
             raise
@@ -155,6 +159,19 @@ def _unexpected(error: Exception) -> int:
         return 2 if isinstance(error, _BAD_PATH) else 1
     _complain(f"{type(error).__name__}: {error} (add --debug for the traceback)")
     return 1
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - the signature of warnings.showwarning
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """Show what concerns the data as one line; what concerns programmers with its place."""
+    place = "" if category is UserWarning else f"{filename}:{lineno}: {category.__name__}: "
+    _complain(f"warning: {place}{message}")
 
 
 def _complain(text: str) -> None:

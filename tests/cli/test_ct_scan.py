@@ -269,6 +269,17 @@ def test_a_progress_bar_only_on_a_terminal(series, tmp_path, capsys, monkeypatch
     assert "reconstructing" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(slice_, tmp_path, capsys):
+    scan = tmp_path / "scan.h5"
+    run("simulate", "ct", slice_, "--views", "30", "--set", "bins=24", "-o", scan)
+    capsys.readouterr()
+    run("reconstruct", scan, "--method", "fbp", "-o", tmp_path / "x.nii")
+    error = capsys.readouterr().err
+    assert error.startswith("recon: warning: the object reaches beyond the detector in 100% of the views")
+    assert error.count("\n") == 1
+
+
 def recon_command(*words) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "recon", *map(str, words)], capture_output=True, text=True, check=False

@@ -71,7 +71,7 @@ class LoDoPaBReader:
             voxel_size=(pixel, pixel),
             unit="1/mm",
             dims=("batch", "y", "x"),
-            metadata={"modality": "CT", "photons": 4096},
+            metadata={"modality": "CT", "photons": 4096, "water_per_mm": 0.02, "air_per_mm": 2e-5},
             notes=(f"image values of 1 in the published files are {MU_MAX:.6g} / mm",),
         )
 
