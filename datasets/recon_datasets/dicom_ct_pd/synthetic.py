@@ -26,7 +26,7 @@ SHAPES = (
     Ellipsoid(0.8 * WATER, (30.0, 5.0, 12.0), (12.0, 9.0, 12.0), 0.5),
     Ellipsoid(-0.5 * WATER, (-20.0, -18.0, 9.0), (10.0, 14.0, 16.0)),
 )
-"""A cylinder of water, an insert of 800 HU about z = 12 and one of -500 HU about z = 9; x right, y up from the table."""
+"""A cylinder of water with inserts of 800 HU about z = 12 and of -500 HU about z = 9; x right, y up from the table."""
 
 _MODULES = {
     0x7029: "Detector",
