@@ -17,7 +17,7 @@ from recon.errors import ComponentError, ParameterError
 from recon.registry import suggest
 from recon.spec import Kind
 
-__all__ = ["Part", "constructor_parameters", "json_schema", "parameters_model", "parts_of", "validate"]
+__all__ = ["Part", "constructor_parameters", "hints_of", "json_schema", "parameters_model", "parts_of", "validate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def parameters_model(target: Any) -> type[pydantic.BaseModel]:
     ComponentError
         If the annotations cannot be resolved.
     """
-    hints = _hints(target)
+    hints = hints_of(target)
     fields: dict[str, Any] = {}
     for name, parameter in constructor_parameters(target).items():
         default = ... if parameter.default is parameter.empty else parameter.default
@@ -68,7 +68,7 @@ def constructor_parameters(target: Any) -> Mapping[str, inspect.Parameter]:
 @cache
 def parts_of(target: Any) -> dict[str, Kind]:
     """Return the constructor arguments that are components themselves, with their kinds."""
-    hints = _hints(target)
+    hints = hints_of(target)
     return {name: part.kind for name in constructor_parameters(target) if (part := _part(hints.get(name))) is not None}
 
 
@@ -116,7 +116,14 @@ def _path(loc: tuple[str | int, ...], value: Any) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _hints(target: Any) -> dict[str, Any]:
+def hints_of(target: Any) -> dict[str, Any]:
+    """Return the annotations of a class's constructor, or of a function, with what they are annotated with.
+
+    Raises
+    ------
+    ComponentError
+        If they cannot be resolved.
+    """
     function = target.__init__ if inspect.isclass(target) else target
     if is_dataclass(target) and getattr(target, "__dataclass_params__").init:  # noqa: B009 - mypy does not know it
         function = target  # its fields may come from classes of other modules, with names that only those know

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from recon.errors import ComponentError, ParameterError
 from recon.registry import registry
-from recon.schema import constructor_parameters, parts_of, validate
+from recon.schema import constructor_parameters, hints_of, parts_of, validate
 from recon.spec import Kind
 
 __all__ = ["resolve"]
@@ -44,8 +44,7 @@ def resolve(kind: Kind, config: Mapping[str, Any], folder: Path, *, sized: bool 
     subject = f"{kind} {name!r}"
     given = {str(key): value for key, value in config.items() if key != "use"}
     parts = parts_of(target)
-    function = vars(target).get("__init__", target.__init__) if isinstance(target, type) else target  # type: ignore[misc]
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = hints_of(target)
     full: dict[str, Any] = {"use": entry.qualified}
     checked: dict[str, Any] = {}
     for key, value in given.items():
