@@ -1,4 +1,4 @@
-"""Image quality: PSNR, SSIM and NMSE, and fastMRI's volume-level trio."""
+"""Image quality: PSNR, SSIM, NMSE and regressed SNR, and fastMRI's volume-level trio."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ _WHERE = {
     "PSNR": ".psnr",
     "SSIM": ".ssim",
     "NMSE": ".nmse",
+    "RegressedSNR": ".regressed_snr",
     "FastMRIPSNR": ".fastmri",
     "FastMRISSIM": ".fastmri",
     "FastMRINMSE": ".fastmri",
@@ -17,9 +18,14 @@ _SUMMARIES = {
     "psnr": "Peak signal-to-noise ratio in dB, with named peak, border and rounding",
     "ssim": "Structural similarity, with Wang's Gaussian window or scikit-image's uniform one",
     "nmse": "Squared error over the target's squared norm",
+    "regressed_snr": "Signal-to-noise ratio in dB after the best affine fit, as FBPConvNet is judged by",
     "fastmri_psnr": "fastMRI's PSNR of a volume: peak is the volume's maximum",
     "fastmri_ssim": "fastMRI's SSIM of a volume: mean over slices, range is the volume's maximum",
     "fastmri_nmse": "fastMRI's NMSE of a volume",
+}
+_REFERENCES = {
+    "ssim": ("10.1109/TIP.2003.819861",),
+    "regressed_snr": ("10.1109/TIP.2017.2713099",),
 }
 
 __getattr__ = lazy(__name__, _WHERE)
@@ -36,5 +42,5 @@ def recon_components() -> Iterator[Component]:
             summary=summary,
             examples=f"recon_plugins.metrics.examples:{name}",
             tags=("mri",) if name.startswith("fastmri") else (),
-            references={"ssim": ("10.1109/TIP.2003.819861",)}.get(name, ()),
+            references=_REFERENCES.get(name, ()),
         )

@@ -2,7 +2,7 @@
 
 from recon.testing import Example
 
-__all__ = ["fastmri_nmse", "fastmri_psnr", "fastmri_ssim", "nmse", "psnr", "ssim"]
+__all__ = ["fastmri_nmse", "fastmri_psnr", "fastmri_ssim", "nmse", "psnr", "regressed_snr", "ssim"]
 
 
 def psnr() -> list[Example]:
@@ -26,6 +26,11 @@ def ssim() -> list[Example]:
 
 
 def nmse() -> list[Example]:
+    """Real and complex images."""
+    return [Example(shape=(3, 2, 5, 7)), Example(shape=(2, 1, 6, 5), complex=True)]
+
+
+def regressed_snr() -> list[Example]:
     """Real and complex images."""
     return [Example(shape=(3, 2, 5, 7)), Example(shape=(2, 1, 6, 5), complex=True)]
 

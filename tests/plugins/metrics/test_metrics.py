@@ -194,3 +194,33 @@ def test_conventions_name_what_differs():
     ]
     assert len(set(texts)) == len(texts)
     assert "volume" in recon.build("metric", "fastmri_ssim").convention
+
+
+def test_regressed_snr_fits_scale_and_offset_first():
+    """Against a least-squares fit by numpy, as the authors of FBPConvNet compute it."""
+    prediction, target = pair(3, 2, 7, 6)
+    metric = recon.build("metric", "regressed_snr")
+    expected = []
+    for x, t in zip(prediction.flatten(1).numpy(), target.flatten(1).numpy(), strict=True):
+        design = np.stack([x, np.ones_like(x)], 1)
+        coefficients, *_ = np.linalg.lstsq(design, t, rcond=None)
+        expected.append(10 * np.log10((t**2).sum() / ((t - design @ coefficients) ** 2).sum()))
+    np.testing.assert_allclose(metric(prediction, target), expected, rtol=1e-12)
+    # Units and a shift of the prediction do not count, in single precision neither.
+    moved = 1000 * prediction - 1024
+    np.testing.assert_allclose(metric(moved, target), expected, rtol=1e-10)
+    np.testing.assert_allclose(metric(moved.float(), target.float()), expected, rtol=1e-4)
+    assert bool(
+        (
+            metric(prediction, target)
+            >= 10 * (target.square().sum((1, 2, 3)) / (prediction - target).square().sum((1, 2, 3))).log10()
+        ).all()
+    )
+
+
+def test_regressed_snr_of_a_constant_prediction_is_that_of_the_mean():
+    _, target = pair(2, 1, 5, 6)
+    value = recon.build("metric", "regressed_snr")(torch.full_like(target, 3.0), target)
+    flat = target.flatten(1)
+    expected = 10 * (flat.square().sum(1) / (flat - flat.mean(1, keepdim=True)).square().sum(1)).log10()
+    torch.testing.assert_close(value, expected)
