@@ -147,7 +147,8 @@ def _helix(scan: HelicalScan, z: np.ndarray, pixel: float) -> tuple[torch.Tensor
         raise ProjectionError(
             "RECON-CTPD-FFS", "the focal spot flies, which a cone beam about the detector's centre is not; read as fan"
         )
-    slope = scan.pitch / TURN
+    pitch = scan.pitch if np.ptp(scan.z) > 0 else 0.0
+    slope = pitch / TURN
     start = float((scan.z - slope * scan.theta).mean())
     uneven = float(np.abs(scan.z - slope * scan.theta - start).max())
     if uneven > scan.spacing[0] * scan.source_distance / scan.detector_length / 2:
@@ -157,13 +158,13 @@ def _helix(scan: HelicalScan, z: np.ndarray, pixel: float) -> tuple[torch.Tensor
     step = float(z[1] - z[0]) if len(z) > 1 else 1.0
     config = {
         "use": "cone_beam",
-        "angles": scan.theta.tolist(),
+        "angles": (scan.theta if slope else scan.theta % TURN).tolist(),
         **_common(scan),
         "pixel": (abs(step), pixel, pixel),
         "bins": scan.values.shape[1:],
         "bin_size": scan.spacing,
         "offset": scan.offset,
-        "pitch": scan.pitch,
+        "pitch": pitch,
         "centre": (0.0, 0.0, float(z.mean()) - start),
     }
     return torch.from_numpy(scan.values)[None, None], config, []

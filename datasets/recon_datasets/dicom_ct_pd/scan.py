@@ -134,8 +134,11 @@ def read_scan(folder: Path) -> HelicalScan:
     across, up = first.central_element
     width = math.atan if first.shape == "FLAT" else float
     reach = min(column_spacing * extent for extent in (across - 0.5, columns + 0.5 - across)) / first.detector_length
+    values = np.empty((len(views), rows, columns), dtype=np.float32)
+    for place, view in zip(values, views, strict=True):
+        place[...] = view.values[::-1, ::-1]
     scan = HelicalScan(
-        values=np.ascontiguousarray(np.stack([view.values for view in views])[:, ::-1, ::-1]),
+        values=values,
         theta=theta,
         z=np.array([view.z for view in views]),
         shifts=np.array([(view.angle_shift, view.z_shift, view.distance_shift) for view in views]),

@@ -22,6 +22,8 @@ __all__ = ["Slice", "is_dicom", "is_projection", "pixel_values", "read_slice"]
 
 CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.4": "MR"}
 DIRECTORY = "1.2.840.10008.1.3.10"
+PROJECTION = 0x70291010
+"""Tag for the number of detector rows, which every DICOM-CT-PD projection has and no image."""
 _MULTIFRAME = {
     "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2",
     "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4",
@@ -99,10 +101,9 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_projection(path: Path) -> bool:
-    """Whether a DICOM file is a projection in the DICOM-CT-PD format, by its tag for the number of detector rows."""
-    rows = 0x70291010
+    """Whether a DICOM file is a projection in the DICOM-CT-PD format."""
     try:
-        return rows in pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[rows])
+        return PROJECTION in pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[PROJECTION])
     except Exception:  # noqa: BLE001 - on damage, pydicom raises almost anything; `read_slice` says what is wrong
         return False
 
@@ -210,6 +211,10 @@ def _opened(path: Path, *, pixels: bool) -> Iterator[pydicom.Dataset]:
 
 
 def _check_kind(header: pydicom.Dataset, path: Path, storage: str) -> None:
+    if PROJECTION in header:
+        raise DicomError(
+            "RECON-DICOM-PROJECTION", f"{path} is a projection, one view of a CT scan; give the folder of all its views"
+        )
     frames = int(header.get("NumberOfFrames") or 1)
     if storage in _MULTIFRAME or (storage in CLASSES and frames > 1):
         raise DicomError(

@@ -139,6 +139,10 @@ class LoDoPaB:
         except (OSError, RuntimeError, LookupError, ValueError) as error:  # as h5py reports damage
             reason = " ".join(str(error).split())
             raise FileFormatError(f"{paths[0]}: sample {within} cannot be read: {reason}") from error
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            raise FileFormatError(
+                f"{paths[0]}: sample {within} holds values that are not finite; download the file again"
+            )
         of_image, of_observation = scales(self.units)
         sample = PER_FILE * _number(paths[0]) + within
         item = {"measurement": values[0][None] * of_observation, "sample": torch.tensor(sample)}

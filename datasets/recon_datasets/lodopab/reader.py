@@ -54,6 +54,8 @@ class LoDoPaBReader:
                     f"{path} is not a file of LoDoPaB-CT sinograms: it needs a dataset 'data' (n, {VIEWS}, {BINS})"
                 )
             data = torch.from_numpy(np.asarray(stored[()], dtype=np.float32))[:, None] * of_observation
+        if not bool(torch.isfinite(data).all()):
+            raise FileFormatError(f"{path} holds values that are not finite; download the file again")
         images = _images(path, len(data))
         pixel = FIELD_MM / SIZE
         return Measurement(

@@ -135,6 +135,7 @@ def test_reader_and_fbp(root, pair):
         (lambda r: write_lodopab(r / "ground_truth_train_000.hdf5", np.zeros((3, 362, 362))), "holds 2 samples, .* 3"),
         (lambda r: write_lodopab(r / "ground_truth_train_000.hdf5", np.zeros((2, 361, 362))), r"\(n, 362, 362\)"),
         (lambda r: (r / "ground_truth_train_000.hdf5").write_bytes(b"cut"), "not a readable HDF5"),
+        (lambda r: write_lodopab(r / "ground_truth_train_000.hdf5", np.full((2, 362, 362), np.nan)), "not finite"),
         (lambda r: (r / "patient_ids_rand_train.csv").write_text("one\n"), "not a list of whole numbers"),
     ],
 )
