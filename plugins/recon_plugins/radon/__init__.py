@@ -1,6 +1,6 @@
 """Radon transform: computed tomography with parallel and fan beams."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from recon import Component, hookimpl
 from recon.plugin import lazy
@@ -23,6 +23,15 @@ __getattr__ = lazy(
         "RayTransform": ".ray_transform",
         "SparseViews": ".sampling",
         "VolumeTransform": ".volume_transform",
+        "from_astra": ".conventions",
+        "from_deepinv": ".conventions",
+        "from_odl": ".conventions",
+        "from_skimage": ".conventions",
+        "from_torch_radon": ".conventions",
+        "odl_image": ".conventions",
+        "to_astra": ".conventions",
+        "unseen": ".field_of_view",
+        "warn_if_unseen": ".field_of_view",
     },
 )
 
@@ -118,3 +127,11 @@ def recon_components() -> Iterator[Component]:
         tags=("ct", "classical"),
         references=("10.1364/JOSAA.1.000612",),
     )
+
+
+@hookimpl
+def recon_environment() -> Mapping[str, str]:
+    """Tell which projector serves each device, and why."""
+    from recon_plugins.radon.backends import in_use
+
+    return in_use()

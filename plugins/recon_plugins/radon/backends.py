@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recon_plugins.radon.lanes import LanesProjector
     from recon_plugins.radon.triton_projector import TritonProjector
 
-__all__ = ["Backend", "Choice", "choose", "lanes_projector", "triton_projector"]
+__all__ = ["Backend", "Choice", "choose", "in_use", "lanes_projector", "triton_projector"]
 
 Backend = Literal["auto", "sparse", "numba", "triton"]
 NUMBA_MISSING = "numba is not installed: pip install 'recon-toolkit[numba]'"
@@ -78,6 +78,26 @@ def choose(
             raise UsageError(NUMBA_FOLDER)
         return Choice("sparse", NUMBA_FOLDER)
     return Choice("numba", f"compiled kernels for {str(dtype)[6:]} on the CPU")
+
+
+def in_use() -> dict[str, str]:
+    """Return for each device here, by name, the projector that float32 images get, and why."""
+    devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    lines = {}
+    for device in devices:
+        choice = choose("auto", torch.float32, torch.device(device), installed_only=True)
+        lines[f"CT projector, {device}"] = f"{choice.name}: {choice.why}" + (
+            _vectors() if choice.name == "numba" else ""
+        )
+    return lines
+
+
+def _vectors() -> str:
+    from recon_plugins.radon.machine import has_feature
+
+    if has_feature("avx2"):
+        return ", with AVX2"
+    return ", without AVX2: single images of scans without symmetry take longer"
 
 
 def _choose_triton(backend: Backend, device: torch.device, installed_only: bool) -> Choice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -258,6 +259,11 @@ def _checked(angles: tuple[float, ...]) -> tuple[float, ...]:
         raise UsageError(
             f"angles up to {largest:g} look like degrees: radians are expected (use math.radians; give what "
             "is more than one turn modulo 2 pi)"
+        )
+    if len(angles) > 4 and all(b - a == 1 for a, b in itertools.pairwise(angles)):
+        raise UsageError(
+            f"angles from {angles[0]:g} to {angles[-1]:g} in steps of exactly 1 look like degrees: radians are "
+            "expected (use math.radians)"
         )
     return angles
 

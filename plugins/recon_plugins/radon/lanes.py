@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from recon_plugins.radon import kernels
+from recon_plugins.radon.bundles import Bundles
 from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.pool import run_all
@@ -19,16 +19,18 @@ from recon_plugins.radon.symmetry import Orbits, orbit_choices
 
 __all__ = ["LanesProjector"]
 
-VIEWS = 8
-"""Neighbouring views whose rays to one bin are followed together: they meet nearly the same cells."""
-TASK = 3 * VIEWS
+VIEWS = 4
+"""Neighbouring views whose rays to one bin are followed one after the other: they meet nearly the same cells."""
+TASK = 24
 """Views that one task projects."""
 WIDEST = 128
 """Most bytes of a vector: four registers of 256 bits."""
-CHUNK = 2048
-"""Bytes that a column of cells may take over the lines that are worked on at a time: neighbouring columns fit the L1 cache."""
-EFFORT = 3.0
-"""Instructions per line of a ray that do not depend on the lanes, over those per register."""
+CHUNK = 8
+"""Lines that are worked on at a time with the widest vectors, more with others: what of them is in use fits L1."""
+EFFORT = 4.0
+"""Work per line of a ray that does not depend on the lanes, over that per register."""
+BUNDLED = 1.0
+"""Work per line of a ray in a bundle."""
 
 
 class LanesProjector:
@@ -36,8 +38,9 @@ class LanesProjector:
 
     Each call traces rays through up to 32 images at once (16 in double precision). Where turns and mirrors of the image
     map the rays onto each other (a centred square, and as many views in every quarter), an image is seen in several of
-    them side by side, and only a share of the rays is traced. Positions are fixed-point numbers. Every value has one
-    writer, so results do not depend on the number of threads.
+    them side by side, and only a share of the rays is traced. Few images without such turns are projected by bundles of
+    rays, where those lie close enough. Positions are fixed-point numbers. Every value has one writer, so results do not
+    depend on the number of threads.
     """
 
     def __init__(self, rays: RayTable, geometry: Geometry, grid: Grid, dtype: torch.dtype) -> None:
@@ -46,12 +49,13 @@ class LanesProjector:
         self._rays, self._geometry = rays, geometry
         self._orbits = orbit_choices(geometry, grid)
         self._plans: dict[int, _Plan] = {}
+        self._bundles: Bundles | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Project. Shapes: x (N, H W) -> (N, A D)."""
         x = x.detach().unflatten(1, self.size)
         y = x.new_empty(len(x), self.samples)
-        for part, plan in self._split(len(x)):
+        for part, plan in self._split(len(x), bundles=self.dtype == torch.float32):
             plan.forward(x[part], y[part])
         return y
 
@@ -63,20 +67,37 @@ class LanesProjector:
             plan.adjoint(y[part], x[part])
         return x.flatten(1)
 
-    def _split(self, count: int) -> Iterator[tuple[slice, _Plan]]:
-        """Fill vectors with images, and with turns of each where there are few: what takes the least work an image."""
+    @overload
+    def _split(self, count: int, *, bundles: bool) -> Iterator[tuple[slice, _Plan | Bundles]]: ...
+    @overload
+    def _split(self, count: int) -> Iterator[tuple[slice, _Plan]]: ...
+    def _split(self, count: int, *, bundles: bool = False) -> Iterator[tuple[slice, Any]]:
+        """Choose what takes the least work an image: vectors of images, or of turns of few; bundles of rays of one."""
         start = 0
         while start < count:
             choices = [
-                ((EFFORT + register(lanes := images * len(found.turns), self.dtype)) / lanes, -images, index)
-                for index, found in enumerate(self._orbits)
-                for images in range(1, min(count - start, WIDEST // self.dtype.itemsize // len(found.turns)) + 1)
+                (work(lanes, self.dtype) / lanes, -lanes // turns, index)
+                for index, turns in enumerate(len(found.turns) for found in self._orbits)
+                for lanes in range(turns, min((count - start) * turns, WIDEST // self.dtype.itemsize) + 1, turns)
             ]
-            _, images, index = min(choices)
-            if index not in self._plans:
-                self._plans[index] = _Plan(self._rays, self._geometry, self.size, self._orbits[index], self.dtype)
-            yield slice(start, start - images), self._plans[index]
-            start -= images
+            least, images, index = min(choices)
+            if bundles and least > BUNDLED and self._of_bundles().fits:
+                yield slice(start, start + 1), self._of_bundles()
+                start += 1
+            else:
+                yield slice(start, start - images), self._plan(self._orbits[index])
+                start -= images
+
+    def _plan(self, found: Orbits) -> _Plan:
+        turns = len(found.turns)
+        if turns not in self._plans:
+            self._plans[turns] = _Plan(self._rays, self._geometry, self.size, found, self.dtype)
+        return self._plans[turns]
+
+    def _of_bundles(self) -> Bundles:
+        if self._bundles is None:
+            self._bundles = Bundles(self._rays, self.size)
+        return self._bundles
 
 
 def width(needed: int, dtype: torch.dtype) -> int:
@@ -84,9 +105,9 @@ def width(needed: int, dtype: torch.dtype) -> int:
     return next(n for n in (16, 32, 64, WIDEST) if n >= needed * dtype.itemsize) // dtype.itemsize
 
 
-def register(needed: int, dtype: torch.dtype) -> float:
-    """Return how many registers of 256 bits hold so many images."""
-    return max(width(needed, dtype) * dtype.itemsize // 32, 1)
+def work(needed: int, dtype: torch.dtype) -> float:
+    """Return what a line of a ray takes through so many images: more with every register of 256 bits."""
+    return EFFORT + max(width(needed, dtype) * dtype.itemsize // 32, 1)
 
 
 class _Plan:
@@ -96,6 +117,7 @@ class _Plan:
         self, rays: RayTable, geometry: Geometry, size: tuple[int, ...], found: Orbits, dtype: torch.dtype
     ) -> None:
         self.size, self.turns, self.dtype = size, found.turns, dtype
+        self.bits = kernels.fraction(dtype.itemsize, sum(size))
         self.traced = len(found.traced)
         view, bin_ = found.traced // geometry.bins, found.traced % geometry.bins
         # Bins of a few neighbouring views side by side: their rays share what they read.
@@ -115,7 +137,8 @@ class _Plan:
         for transposed, mask in ((False, along_rows), (True, ~along_rows)):
             if mask.any():
                 lines, cells = reversed(size) if transposed else size
-                table = _fixed_point(alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask], lines, cells)
+                shares = (alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask])
+                table = _fixed_point(*shares, lines, cells, self.bits)
                 # Tasks of whole groups of views: no bin is written by two.
                 _, counts = (view[mask] // TASK).unique_consecutive(return_counts=True)
                 ends = counts.cumsum(0).tolist()
@@ -126,87 +149,70 @@ class _Plan:
         turned = torch.stack([turn(x) for turn in self.turns], 1).flatten(0, 1) if len(self.turns) > 1 else x
         lanes = width(len(turned), self.dtype)
         traced = x.new_zeros(self.traced, lanes)
-        kernel = kernels.project(self.dtype.itemsize, lanes)
+        side_by_side = x.new_zeros(lanes, *self.size) if len(turned) < lanes else turned
+        side_by_side[: len(turned)] = turned
+        pixels = side_by_side.flatten(1).T.contiguous().unflatten(0, self.size)
+        kernel = kernels.project(self.dtype.itemsize, lanes, self.bits)
         for transposed, table, tasks in self.sets:
-            image = self._blank(transposed, lanes)
-            lines, cells = self._grid(transposed)
-            source = turned.transpose(1, 2) if transposed else turned
-            _inner(image, lines, cells)[..., : len(turned)] = (
-                source.reshape(len(turned), -1).T.contiguous().unflatten(0, (lines, cells))
-            )
-            depth = self._depth(lanes)
-            arguments = (*_pointers(image, image.shape[1], traced, *table),)
-            blocks = len(image) // kernels.LINES
-            run_all(partial(kernel, *arguments, *task, 0, blocks, depth) for task in tasks)
+            image = self._image(transposed, lanes)
+            image[:, 1:-1] = pixels.transpose(0, 1) if transposed else pixels
+            arguments = _addresses(image, image.shape[1], traced, *table)
+            lines, depth = len(image), CHUNK * WIDEST // (lanes * self.dtype.itemsize)
+            run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
         columns = traced.T.contiguous()
-        for index, row in enumerate(y):
-            first = index * len(self.turns)
-            torch.index_select(columns[first : first + len(self.turns)].reshape(-1), 0, self.place, out=row)
+        for row, entries in zip(y, columns.split(len(self.turns)), strict=False):
+            torch.index_select(entries.view(-1), 0, self.place, out=row)
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
         count = len(y) * len(self.turns)
         lanes = width(count, self.dtype)
         columns = y.new_zeros(lanes, self.traced)
-        for index, row in enumerate(y):
-            first = index * len(self.turns)
-            columns[first : first + len(self.turns)].view(-1).index_copy_(0, self.place, row)
+        for row, entries in zip(y, columns.split(len(self.turns)), strict=False):
+            entries.view(-1).index_copy_(0, self.place, row)
         traced = columns.T.contiguous()
-        kernel = kernels.back_project(self.dtype.itemsize, lanes)
-        total = None
+        kernel = kernels.back_project(self.dtype.itemsize, lanes, self.bits)
+        pixels = torch.zeros(())
         for transposed, table, tasks in self.sets:
-            image = self._blank(transposed, lanes)
-            lines, cells = self._grid(transposed)
-            blocks, depth = len(image) // kernels.LINES, self._depth(lanes)
-            arguments = (*_pointers(image, image.shape[1], traced, *table), 0, tasks[-1][1])
-            run_all(
-                partial(kernel, *arguments, top, min(top + depth, blocks), depth) for top in range(0, blocks, depth)
-            )
-            part = _inner(image, lines, cells)[..., :count].reshape(lines * cells, count).T
-            part = part.reshape(count, lines, cells)
-            part = part.transpose(1, 2) if transposed else part
-            total = part if total is None else total + part
-        parts = total.unflatten(0, (len(y), -1))
+            image = self._image(transposed, lanes)
+            lines, depth = len(image), CHUNK * WIDEST // (lanes * self.dtype.itemsize)
+            arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
+            tops = range(0, lines, depth)
+            run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
+            part = image[:, 1:-1].transpose(0, 1) if transposed else image[:, 1:-1]
+            pixels = pixels + part if pixels.ndim else part
+        parts = pixels.reshape(-1, lanes).T[:count].reshape(len(y), len(self.turns), *self.size)
         x.copy_(self.turns[0].inverse(parts[:, 0]))
         for index, turn in enumerate(self.turns[1:], 1):
             x += turn.inverse(parts[:, index])
 
-    def _depth(self, lanes: int) -> int:
-        """Blocks worked on at a time."""
-        return max(1, min(CHUNK // (kernels.LINES * lanes * self.dtype.itemsize), kernels.DEPTH))
-
-    def _grid(self, transposed: bool) -> tuple[int, int]:
+    def _image(self, transposed: bool, lanes: int) -> Tensor:
+        """Return an empty image (lines, cells, lanes), with a cell of zeros on either end of a line."""
         lines, cells = reversed(self.size) if transposed else self.size
-        return lines, cells
-
-    def _blank(self, transposed: bool, lanes: int) -> Tensor:
-        """Return an empty image (lines, cells, lanes), with the zeros around it that the kernels need."""
-        lines, cells = self._grid(transposed)
-        whole = -(-lines // kernels.LINES) * kernels.LINES
-        return torch.zeros(whole, cells + 2 * kernels.MARGIN, lanes, dtype=self.dtype)
+        return torch.zeros(lines, cells + 2, lanes, dtype=self.dtype)
 
 
-def _inner(image: Tensor, lines: int, cells: int) -> Tensor:
-    return image[:lines, kernels.MARGIN : kernels.MARGIN + cells]
-
-
-def _pointers(image: Tensor, cells: int, traced: Tensor, *table: Tensor) -> tuple[int, ...]:
+def _addresses(image: Tensor, cells: int, traced: Tensor, *table: Tensor) -> tuple[int, ...]:
     return (image.data_ptr(), cells, traced.data_ptr(), *(column.data_ptr() for column in table))
 
 
 def _fixed_point(
-    alpha: Tensor, gamma: Tensor, weight: Tensor, sample: Tensor, lines: int, cells: int
+    alpha: Tensor, gamma: Tensor, weight: Tensor, sample: Tensor, lines: int, cells: int, bits: int
 ) -> tuple[Tensor, ...]:
-    """Positions in fixed point, from the first cell of zeros on, and the blocks of lines in which rays are inside."""
-    unit = 2.0 ** kernels.precision(weight.dtype.itemsize)
+    """Positions from the empty cell before the line, and the lines on which they are inside."""
+    unit = 2.0**bits
     # What lies so far out misses the image whatever its slope.
-    far = float(lines + cells + 4)
-    a = ((alpha + kernels.MARGIN).clamp(-far, far + 2 * kernels.MARGIN) * unit).round().long()
+    far = float(lines + cells + 2)
+    a = ((alpha + 1).clamp(-far, far) * unit).round().long()
     g = (gamma * unit).round().long()
-    # Lines on which -1 < position < cells, one more on either side, whatever rounding does; then whole blocks.
-    slope = torch.where(gamma.abs() < 1e-9, 1e-9, gamma)
-    ends = torch.stack([(-1 - alpha) / slope, (cells - alpha) / slope])
-    low, high = ends.amin(0).floor(), ends.amax(0).ceil()
-    first = low.clamp(0, lines - 1) // kernels.LINES
-    stop = torch.where((low < lines) & (high >= 0), high.clamp(0, lines - 1) // kernels.LINES + 1, first)
-    return a, g, weight, first.int(), stop.int(), sample.int()
+    end = (cells + 1) << bits
+    # 0 <= a + g l < end, in exact integers, since it is what keeps the kernels within the array.
+    slope = torch.where(g == 0, 1, g)
+    rising, falling = -(a // slope), torch.div(end - a, slope, rounding_mode="floor") + 1
+    first = torch.where(g > 0, rising, falling)
+    stop = torch.where(g > 0, -((a - end) // slope), (-a) // slope + 1)
+    inside = (a >= 0) & (a < end)
+    first = torch.where(g == 0, torch.where(inside, 0, lines), first)
+    stop = torch.where(g == 0, lines, stop)
+    first, stop = (bound.clamp(0, lines).int() for bound in (first, stop))
+    return a, g, weight, first, stop, sample.int()

@@ -51,21 +51,12 @@ class Code:
         except KeyError:
             raise AttributeError(name) from None
 
-    def room(self, kind: Any, count: int = 1) -> Any:
-        """Make room for values in the function's frame; LLVM keeps single ones in a register where it can."""
-        with self.emit.goto_entry_block():
-            return self.emit.alloca(kind, count)
-
     def variable(self, value: Any) -> Any:
-        """Make a variable with a first value."""
-        place = self.room(value.type)
+        """Make a variable with a first value; LLVM keeps it in a register where it can."""
+        with self.emit.goto_entry_block():
+            place = self.emit.alloca(value.type)
         self.emit.store(value, place)
         return place
-
-    def hidden(self, place: Any, kind: Any) -> Any:
-        """Return the place as a pointer of another kind that LLVM cannot trace: what is stored there goes to memory."""
-        assembly = ir.FunctionType(kind, [kind])
-        return self.emit.asm(assembly, "", "=r,0", [self.emit.bitcast(place, kind)], side_effect=False)
 
     @contextmanager
     def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[Any]:
@@ -107,8 +98,9 @@ class Code:
         return self.emit.fadd(self.emit.fmul(a, b, flags=FUSED), c, flags=FUSED)
 
     def add_to(self, place: Any, a: Any, b: Any) -> None:
-        """Add a b to the number or vector at a place, which need not be aligned to its own size."""
-        self.emit.store(self.fma(a, b, self.emit.load(place, align=4)), place, align=4)
+        """Add a b to the vector at a place, which need be aligned for its numbers only."""
+        align = 4 if a.type.element == FLOAT else 8
+        self.emit.store(self.fma(a, b, self.emit.load(place, align=align)), place, align=align)
 
     def add_to_variable(self, place: Any, a: Any, b: Any) -> None:
         """Add a b to a variable."""
@@ -125,10 +117,11 @@ class Code:
         engine = binding.create_mcjit_compiler(module, machine)
         engine.finalize_object()
         kinds = [
-            ctypes.c_void_p if isinstance(a.type, ir.PointerType) else ctypes.c_int64 for a in self.emit.function.args
+            ctypes.c_void_p if isinstance(argument.type, ir.PointerType) else ctypes.c_int64
+            for argument in self.arguments.values()
         ]
         function = ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(self.name))
-        function.engine = engine  # type: ignore[attr-defined] # the code lives as long as the engine
+        function.engine = engine  # type: ignore[attr-defined]  # the code lives as long as the engine
         return function
 
 
@@ -138,19 +131,18 @@ def has_feature(name: str) -> bool:
 
 
 @cache
-def _features() -> Mapping[str, bool]:
-    return binding.get_host_cpu_features()  # type: ignore[no-any-return]
+def _features() -> Any:
+    return binding.get_host_cpu_features()
 
 
 def _machine() -> Any:
     # A machine belongs to the engine that it is given to, so each function has its own.
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    binding.initialize_native_asmparser()
     target = binding.Target.from_triple(binding.get_process_triple())
     return target.create_target_machine(
         cpu=binding.get_host_cpu_name(),
         features=_features().flatten(),
         opt=3,
-        jit=True,  # type: ignore[attr-defined]
+        jit=True,
     )

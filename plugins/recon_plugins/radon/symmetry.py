@@ -45,9 +45,9 @@ class Orbits:
 
 
 def orbit_choices(geometry: Geometry, grid: Grid) -> list[Orbits]:
-    """Find sets of turns that map the image's grid and the set of rays onto themselves; the identity alone comes last."""
+    """Find groups of turns that map the image's grid and the set of rays onto themselves, the identity alone last."""
     maps = dict(zip(*_symmetries(geometry, grid), strict=True))
-    found = []
+    found: list[Orbits] = []
     for group in _GROUPS:
         turns = tuple(Turn(k, mirror) for mirror, k in group)
         if all(turn in maps for turn in turns) and len(turns) < min([len(f.turns) for f in found], default=9):
