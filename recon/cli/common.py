@@ -25,6 +25,7 @@ __all__ = [
     "method_from",
     "number",
     "positive",
+    "reader_from",
     "sizes",
     "track",
 ]
@@ -91,11 +92,16 @@ def method_from(text: str, changes: Iterable[tuple[str, Any]] = ()) -> Method:
     return build("method", {**({"use": config} if isinstance(config, str) else config), **dict(changes)})
 
 
-def measurement_from(path: Path) -> Measurement:
-    """Read a file that must hold a measurement."""
+def reader_from(text: str | None) -> Any:
+    """Return the config of the reader that ``--reader`` names, or None."""
+    return None if text is None else config_from(text, "--reader")
+
+
+def measurement_from(path: Path, reader: str | None = None) -> Measurement:
+    """Read a file that must hold a measurement, by the reader that ``--reader`` names."""
     from recon.io import Measurement, read
 
-    found = read(path)
+    found = read(path, reader=reader_from(reader))
     if not isinstance(found, Measurement):
         raise UsageError(f"{path} holds an image, not a measurement; make one with recon simulate")
     return found

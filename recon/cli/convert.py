@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recon.cli.common import reader_from
 from recon.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="file, or folder of a DICOM series")
     parser.add_argument("target", type=Path, metavar="OUT", help="file to write")
     parser.add_argument("--reference", action="store_true", help="write the reference image of a measurement file")
-    parser.add_argument("--reader", help="reader to use, whatever IN looks like")
+    parser.add_argument("--reader", help="reader, by name or YAML config, whatever IN looks like")
     parser.add_argument("--writer", help="writer to use, whatever the suffix of OUT")
 
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, and write under the new name."""
     from recon.io import Image, Measurement, read, write
 
-    item: Image | Measurement | None = read(arguments.source, reader=arguments.reader)
+    item: Image | Measurement | None = read(arguments.source, reader=reader_from(arguments.reader))
     if arguments.reference:
         item = item.reference if isinstance(item, Measurement) else None
         if item is None:

@@ -4,6 +4,7 @@ Nothing that may name a patient is printed.
 
   recon info brain.nii.gz
   recon info knee.h5 --json
+  recon info projections/ --reader '{use: dicom_ct_pd, geometry: helix}'
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from recon.cli.common import reader_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +27,7 @@ __all__ = ["add_arguments", "describe", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``recon info``."""
     parser.add_argument("path", type=Path, help="file, or folder of a DICOM series")
-    parser.add_argument("--reader", help="reader to use, whatever the file looks like")
+    parser.add_argument("--reader", help="reader, by name or YAML config, whatever the file looks like")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -32,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the file and print what it holds."""
     from recon.io import read
 
-    facts = describe(read(arguments.path, reader=arguments.reader))
+    facts = describe(read(arguments.path, reader=reader_from(arguments.reader)))
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0

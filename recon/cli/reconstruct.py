@@ -8,6 +8,7 @@ that works on the measurement alone, such as a denoiser, needs no operator.
   recon reconstruct scan.h5 --method tv --set weight=0.02 --set iterations=100 -o slice.dcm
   recon reconstruct scan.h5 --method '{use: tv, weight: 0.02}' -o image.nii.gz
   recon reconstruct scan.h5 --run runs/first -o image.nii.gz
+  recon reconstruct walnut.mat --reader '{use: fips, sinogram: sinogram120}' --method fbp -o image.nii.gz
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, meaning in SHORTHANDS.items():
         parser.add_argument(f"--{name}", metavar="VALUE", help=f"{meaning}: the same as --set {name}=VALUE")
+    parser.add_argument("--reader", help="reader, by name or YAML config, whatever the file looks like")
     parser.add_argument("--operator", help="where the file does not tell: YAML file, YAML config, or experiment")
     parser.add_argument("--weights", choices=["best", "last"], default="best", help="which weights of a run")
     parser.add_argument("--complex", action="store_true", help="write complex images as they are, not their magnitude")
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in SHORTHANDS:
         if getattr(arguments, name) is not None:
             changes.append(assignment(f"{name}={getattr(arguments, name)}"))
-    measurement = measurement_from(arguments.measurement)
+    measurement = measurement_from(arguments.measurement, arguments.reader)
     operator = _operator(arguments, measurement)
     _check(measurement, operator, arguments.measurement)
     if operator is not None:

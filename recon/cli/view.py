@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recon.cli.common import reader_from
 from recon.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="percentiles that become black and white (default 1 99)",
     )
-    parser.add_argument("--reader", help="reader to use, whatever IN looks like")
+    parser.add_argument("--reader", help="reader, by name or YAML config, whatever IN looks like")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--window: the width {arguments.window[1]:g} must be above 0")
     if arguments.montage is not None and arguments.montage < 1:
         raise UsageError(f"--montage {arguments.montage}: draw at least one slice")
-    views = planes(read(arguments.source, reader=arguments.reader))
+    views = planes(read(arguments.source, reader=reader_from(arguments.reader)))
     count = len(views.values)
     if arguments.montage is not None:
         chosen = np.unique(np.linspace(0, count - 1, min(arguments.montage, count)).round().astype(int)).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recon.building import build
+from recon.building import Config, build
 from recon.errors import FileFormatError, MissingDependencyError, UsageError
 from recon.interfaces import Reader
 from recon.io.atomic import atomic_file, atomic_folder, check_folder, check_place
@@ -18,7 +18,7 @@ FOLDER = "/"
 """Stands among the `suffixes` of a reader or writer for folders."""
 
 
-def read(path: str | Path, *, reader: str | None = None) -> Image | Measurement:
+def read(path: str | Path, *, reader: Config | None = None) -> Image | Measurement:
     """Read an image or a measurement from a file or a folder.
 
     The content decides: readers whose `magic` the file carries are asked whether they accept it; the suffix decides
@@ -29,7 +29,7 @@ def read(path: str | Path, *, reader: str | None = None) -> Image | Measurement:
     path
         The file, or the folder of a series.
     reader
-        Name of the reader to use, whatever the file looks like.
+        The reader to use, whatever the file looks like: its name, or ``{"use": name, ...parameters}``.
 
     Raises
     ------

@@ -118,3 +118,17 @@ def test_without_scipy_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "recon_datasets.fips.reader", raising=False)
     with pytest.raises(MissingDependencyError, match=r"\[ct\]"):
         recon.read(tmp_path / "nut.mat")
+
+
+def test_reader_options_on_the_command_line(tmp_path, capsys):
+    from recon.cli import main
+
+    write_synthetic(tmp_path / "nut.mat")
+    out = tmp_path / "nut.nii.gz"
+    reader = ["--reader", "{use: fips, downsample: 56, size: 20}"]
+    assert main(["info", str(tmp_path / "nut.mat"), *reader]) == 0
+    assert "1 x 1 x 120 x 41" in capsys.readouterr().out
+    assert main(["reconstruct", str(tmp_path / "nut.mat"), *reader, "--method", "fbp", "-o", str(out)]) == 0
+    assert recon.read(out).data.shape == (20, 20)
+    assert main(["info", str(tmp_path / "nut.mat"), "--reader", "{use: fips, downsampling: 56}"]) == 2
+    assert "downsample" in capsys.readouterr().err
