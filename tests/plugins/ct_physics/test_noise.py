@@ -130,3 +130,18 @@ def test_bad_parameters_and_calls():
             operator(x.to(torch.complex64), generator=seeded())
         with pytest.raises(UsageError, match="the data on meta"):
             operator(x.to("meta"), generator=seeded())
+
+
+@pytest.mark.cuda
+def test_counts_on_a_gpu():
+    """The same statistics from a generator of the device, and the same bits from the same seed."""
+    generator = torch.Generator("cuda")
+    low = LowDose(photons=1e4, electronic=12)
+    y = torch.full((1, 1, 100_000), 3.0, device="cuda")
+    found = [low(y, generator=generator.manual_seed(0)) for _ in range(2)]
+    assert found[0].is_cuda
+    assert torch.equal(*found)
+    mean = 1e4 * math.exp(-3)
+    variance = (1 + 144 / mean) / mean
+    assert float(found[0].double().var()) == pytest.approx(variance, rel=0.05)
+    assert float(found[0].double().mean()) == pytest.approx(3.0, abs=5 * math.sqrt(variance / 1e5) + 1 / mean)
