@@ -30,7 +30,8 @@ class Denoiser:
 
     without clipping. A network trained for one noise level sigma_0 denoises another one, sigma, on the image scaled to
     have sigma_0, D_sigma(z) = (sigma / sigma_0) f(z sigma_0 / sigma) with z in [0, 1]; one that is told the level gets
-    it as a last channel of that value.
+    it as a last channel of that value. A small sigma stretches the image far beyond the [0, 1] that the network was
+    trained on: DnCNN for 25 / 255 helps down to about half of that, and at 8 / 255 is worse than nothing.
 
     Channels, and slices of volumes, are denoised one by one; a network with an attribute ``dims = 3`` gets volumes.
     It computes in its own precision, in evaluation mode and without gradients, and follows the image's device.

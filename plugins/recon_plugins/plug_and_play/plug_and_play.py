@@ -41,7 +41,8 @@ class PlugAndPlay(IterativeMethod):
 
     Where D is the proximal map of g / rho, ``admm`` and ``proximal_gradient`` minimise |A x - y|^2 / 2 + g(x), whatever
     the weight is. Of a network no such g is known, and nothing promises convergence; a small weight trusts the data
-    more. Start from `start`, such as `{use: fbp}`, or from zero.
+    more. Of a network for one noise level, ``red`` with a small weight does best where little noise is to be removed:
+    it shows x, not the denoised image. Start from `start`, such as `{use: fbp}`, or from zero.
 
     The denoiser is any method for the identity: `denoiser` for a network with its weights and the range of its images,
     `network` for a run folder, `tv` for a classical one. Complex images reach it as they are.
