@@ -26,11 +26,24 @@ def tie(method: Map, side: Side) -> Map:
 
     @functools.wraps(method)
     def tied(self: Any, x: Tensor) -> Tensor:
-        function = _Compiled if torch.compiler.is_compiling() else _Tied
-        return cast("Tensor", function.apply(x, self, method, side))  # type: ignore[no-untyped-call]
+        if torch.compiler.is_compiling():
+            return cast("Tensor", _Compiled.apply(x, self, method, side))  # type: ignore[no-untyped-call]
+        if not _followed(x):
+            with torch.no_grad():
+                return method(self, x)
+        return cast("Tensor", _Tied.apply(x, self, method, side))  # type: ignore[no-untyped-call]
 
     tied.tied = True  # type: ignore[attr-defined]
     return tied
+
+
+def _followed(x: Tensor) -> bool:
+    """Whether autograd or functorch follows `x`; a call through `torch.autograd.Function` costs 0.1 ms."""
+    return (
+        (x.requires_grad and torch.is_grad_enabled())
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad.unpack_dual(x).tangent is not None
+    )
 
 
 class _Compiled(torch.autograd.Function):
@@ -38,7 +51,9 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, operator: Any, method: Map, side: Side) -> Tensor:  # noqa: ARG004
-        return method(operator, x)
+        # A view: of a method that ends in `contiguous()` torch 2.11 would compile a gradient of zeros.
+        y = method(operator, x)
+        return y.view(y.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
@@ -55,6 +70,10 @@ class _Compiled(torch.autograd.Function):
 
 class _Tied(_Compiled):
     """One application of a linear map. Its kernels may be opaque to autograd and to functorch."""
+
+    @staticmethod
+    def forward(x: Tensor, operator: Any, method: Map, side: Side) -> Tensor:  # noqa: ARG004
+        return method(operator, x)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -107,7 +108,9 @@ def tensors(scan: Scan, batch: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     return x.to(dtype), y.to(dtype)
 
 
-def measure(name: str, scan: Scan, batch: int, dtype: torch.dtype, limit: dict[str, float], seconds: float) -> Iterator[dict[str, Any]]:
+def measure(
+    name: str, scan: Scan, batch: int, dtype: torch.dtype, limit: dict[str, float], seconds: float
+) -> Iterator[dict[str, Any]]:
     """Time both directions warm and cold; limits are those of the taps (two samples, two multiply-adds) alone."""
     x, y = tensors(scan, batch, dtype)
     taps = matrix_entries(scan.rays(), scan.grid.size) / 2 * batch
@@ -144,48 +147,95 @@ def peers(seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-# Views, bins, lines unrolled; rows, columns, views unrolled; warps.
+# Views, bins, lines unrolled and warps of a program that projects; rows, columns, views unrolled and warps of one that
+# projects back; by how many images lie side by side.
 CANDIDATES = {
-    32: [Blocks(*sizes) for sizes in (
-        (8, 16, 1, 8, 16, 1, 4), (8, 32, 1, 8, 32, 1, 8), (4, 32, 1, 16, 16, 1, 8), (16, 8, 1, 4, 32, 1, 4),
-        (8, 32, 1, 8, 32, 1, 4), (8, 16, 2, 8, 16, 2, 8), (4, 16, 1, 8, 8, 1, 2), (8, 8, 2, 8, 8, 2, 2),
-    )],
-    1: [Blocks(*sizes) for sizes in (
-        (8, 32, 4, 8, 32, 2, 8), (4, 64, 4, 8, 32, 4, 4), (8, 32, 8, 8, 64, 2, 4), (4, 64, 8, 16, 32, 2, 8),
-        (1, 128, 4, 8, 16, 4, 4), (4, 32, 8, 16, 32, 1, 4), (8, 64, 4, 16, 16, 2, 8),
-    )],
-}  # fmt: skip
+    32: [
+        (4, 32, 1, 8, 4, 32, 1, 4),
+        (8, 8, 1, 4, 8, 8, 2, 2),
+        (4, 16, 1, 4, 8, 16, 1, 4),
+        (4, 32, 1, 4, 8, 16, 1, 8),
+        (2, 64, 1, 8, 16, 16, 1, 8),
+        (2, 32, 1, 4, 4, 16, 1, 4),
+        (4, 64, 1, 16, 8, 8, 1, 2),
+        (4, 16, 1, 2, 8, 8, 1, 4),
+    ],
+    8: [
+        (4, 16, 4, 4, 8, 16, 2, 4),
+        (4, 8, 4, 4, 8, 8, 2, 2),
+        (8, 8, 4, 4, 4, 8, 4, 2),
+        (4, 32, 2, 8, 8, 8, 4, 4),
+        (2, 16, 4, 4, 8, 8, 1, 4),
+        (4, 8, 8, 2, 4, 16, 2, 4),
+        (2, 8, 8, 4, 8, 16, 1, 2),
+        (8, 16, 1, 4, 8, 8, 2, 1),
+    ],
+    1: [
+        (4, 32, 8, 4, 8, 16, 2, 4),
+        (8, 32, 8, 4, 8, 16, 4, 4),
+        (2, 64, 8, 4, 8, 32, 2, 4),
+        (4, 32, 4, 4, 16, 16, 2, 8),
+        (1, 128, 8, 4, 8, 16, 4, 2),
+        (4, 32, 16, 4, 8, 8, 4, 2),
+        (2, 32, 8, 2, 16, 32, 2, 8),
+        (4, 64, 8, 8, 8, 32, 4, 4),
+    ],
+}
 
 
-def compile_candidate(blocks: Blocks, batch: int) -> None:
-    """Compile the kernels for these block sizes on a small scan; later calls find them on disk."""
-    scans = {
-        "parallel": Radon(size=(64, 64), angles=8),
-        "fan": FanBeamRadon(size=(64, 64), angles=8, source_distance=128.0, detector_distance=64.0),
+def scans_of(size: int, views: int) -> dict[str, Scan]:
+    """Parallel and fan beams that turns map onto themselves, and views at golden angles that none does."""
+    fan = {"source_distance": 2.0 * size, "detector_distance": 1.0 * size}
+    golden = [math.pi * (view * (math.sqrt(5) - 1) / 2 % 1) for view in range(views)]
+    return {
+        "parallel": Radon(size=(size, size), angles=views),
+        "fan": FanBeamRadon(size=(size, size), angles=views, **fan),
+        "golden": Radon(size=(size, size), angles=golden),
+        "golden fan": FanBeamRadon(size=(size, size), angles=[2 * angle for angle in golden], **fan),
     }
-    sweep(scans, batch, [blocks], 0, show=False)
 
 
-def sweep(scans: dict[str, Scan], batch: int, candidates: list[Blocks], seconds: float, show: bool = True) -> list[dict[str, Any]]:
-    """Time of both directions for block sizes."""
-    rows = []
+def trials(size: int, views: int) -> Iterator[tuple[int, str, Scan, int]]:
+    """Number of images side by side, and a scan and a batch that lead to it."""
+    scans = scans_of(size, views)
+    yield from ((32, "parallel", scans["parallel"], 32), (32, "fan", scans["fan"], 32))
+    yield from ((8, "parallel", scans["parallel"], 1), (8, "fan", scans["fan"], 1))
+    yield from ((1, "parallel", scans["golden"], 1), (1, "fan", scans["golden fan"], 1))
+
+
+def compile_candidate(lanes: int, sizes: tuple[int, ...]) -> None:
+    """Compile the kernels for these block sizes on a small scan; later calls find them on disk."""
+    for side_by_side, _, scan, batch in trials(64, 16):
+        if side_by_side == lanes:
+            time_candidate(scan, batch, sizes, 0)
+
+
+def time_candidate(scan: Scan, batch: int, sizes: tuple[int, ...], seconds: float) -> dict[str, Any]:
+    """Time of both directions for these block sizes."""
     chosen = module.blocks_for
+    row: dict[str, Any] = {"blocks": sizes}
+    x, y = tensors(scan, batch, torch.float32)
     try:
-        for blocks, (name, scan) in itertools.product(candidates, scans.items()):
-            x, y = tensors(scan, batch, torch.float32)
-            module.blocks_for = lambda _, blocks=blocks: blocks
-            row: dict[str, Any] = {"scan": name, "batch": batch, "blocks": repr(blocks)}
-            try:
-                row["forward_ms"] = milliseconds(lambda x=x, scan=scan: scan(x), seconds)
-                row["adjoint_ms"] = milliseconds(lambda y=y, scan=scan: scan.adjoint(y), seconds)
-            except Exception as error:  # noqa: BLE001 - too much shared memory, say: the others still count
-                row["error"] = f"{type(error).__name__}: {error}"[:200]
-            rows.append(row)
-            if show:
-                print(row, flush=True)
+        module.blocks_for = lambda _: Blocks(*sizes)
+        row["forward_ms"] = milliseconds(lambda: scan(x), seconds)
+        row["adjoint_ms"] = milliseconds(lambda: scan.adjoint(y), seconds)
+    except Exception as error:  # noqa: BLE001 - too much shared memory, say: the others still count
+        row["error"] = f"{type(error).__name__}: {error}"[:200]
     finally:
         module.blocks_for = chosen
-    return rows
+    return row
+
+
+def sweep(size: int, views: int, seconds: float) -> list[dict[str, Any]]:
+    """Time block sizes."""
+    jobs = [(lanes, sizes) for lanes, candidates in CANDIDATES.items() for sizes in candidates]
+    with ProcessPoolExecutor(min(14, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(compile_candidate, *zip(*jobs, strict=True)))
+    return [
+        {"lanes": lanes, "scan": name, "batch": batch} | time_candidate(scan, batch, sizes, seconds)
+        for lanes, name, scan, batch in trials(size, views)
+        for sizes in CANDIDATES[lanes]
+    ]
 
 
 def main() -> None:
@@ -198,12 +248,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path(os.environ.get("OUT", ".")) / "ct_gpu.json")
     arguments = parser.parse_args()
     size, views = arguments.size, arguments.views
-    scans: dict[str, Scan] = {
-        "parallel": Radon(size=(size, size), angles=views),
-        "fan": FanBeamRadon(
-            size=(size, size), angles=views, source_distance=2.0 * size, detector_distance=1.0 * size
-        ),
-    }
+    scans = scans_of(size, views)
     limit = ceilings(arguments.seconds)
     report: dict[str, Any] = {
         "card": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__,
@@ -212,38 +257,47 @@ def main() -> None:
     for (name, scan), batch, dtype in itertools.product(
         scans.items(), arguments.batches, (torch.float32, torch.bfloat16, torch.float16)
     ):
-        if dtype == torch.float16 and (batch == 1 or name == "fan"):
-            continue  # as bfloat16
+        odd = "golden" in name and (dtype != torch.float32 or batch > 1)
+        if odd or (dtype == torch.float16 and (batch == 1 or name != "parallel")):
+            continue  # as other rows
         report["rows"] += measure(name, scan, batch, dtype, limit, arguments.seconds)
         print(report["rows"][-2:], flush=True)
     report["peers"] = peers(arguments.seconds)
     if arguments.sweep:
-        known = [(batch, CANDIDATES[batch]) for batch in arguments.batches if batch in CANDIDATES]
-        with ProcessPoolExecutor(min(12, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
-            list(pool.map(compile_candidate, *zip(*((blocks, batch) for batch, all_ in known for blocks in all_), strict=True)))
-        report["sweep"] = [
-            row for batch, candidates in known for row in sweep(scans, batch, candidates, arguments.seconds / 3)
-        ]
+        report["sweep"] = sweep(size, views, arguments.seconds / 4)
     arguments.json.write_text(json.dumps(report, indent=1))
     show(report)
 
 
 def show(report: dict[str, Any]) -> None:
     limit = report["ceilings"]
-    print(f"\n{report['card']}, torch {report['torch']}, triton {report['triton']}: copy {limit['memory'] / 1e12:.2f} TB/s, "
-          f"first-level cache {limit['cache'] / 1e12:.1f} TB/s, {limit['multiply-adds'] / 1e12:.1f} T multiply-adds/s")  # fmt: skip
-    print(f"{report['size']}^2 x {report['views']}        warm ms  cold ms  images/s  Gtap/s  FMA %  L1 %  mem %  dot test")
+    print(
+        f"\n{report['card']}, torch {report['torch']}, triton {report['triton']}: copy "
+        f"{limit['memory'] / 1e12:.2f} TB/s, first-level cache {limit['cache'] / 1e12:.1f} TB/s, {limit['multiply-adds'] / 1e12:.1f} T multiply-adds/s"
+    )
+    print(
+        f"{report['size']}^2 x {report['views']:<19d}warm ms  cold ms  images/s  Gtap/s  FMA %  L1 %  mem %  dot test"
+    )
     for row in report["rows"]:
-        share = {bound: 100 * value for bound, value in row["share"].items()}
-        print(f"{row['scan']:8s} {row['side']:7s} {row['dtype']:8s} B={row['batch']:<3d}{row['warm_ms']:8.3f} {row['cold_ms']:8.3f} "
-              f"{row['images_per_s']:9.0f} {row['gigataps_per_s']:7.0f} {share['multiply-adds']:6.1f} {share['cache']:5.1f} "
-              f"{share['memory']:6.2f}  {row['gap']:.1e}")  # fmt: skip
+        fma, cache, memory = (100 * row["share"][bound] for bound in ("multiply-adds", "cache", "memory"))
+        print(
+            f"{row['scan']:10s} {row['side']:7s} {row['dtype']:8s} B={row['batch']:<3d}{row['warm_ms']:7.3f} "
+            f"{row['cold_ms']:8.3f} {row['images_per_s']:9.0f} {row['gigataps_per_s']:7.0f} {fma:6.1f} {cache:5.1f} "
+            f"{memory:6.2f}  {row['gap']:.1e}"
+        )
     for row in report["peers"]:
-        print(f"256^2 x 180 {row['side']:7s} B={row['batch']:<3d} recon {row['recon_ms']:.3f} ms, torch sparse CSR "
-              f"{row['sparse_ms']:.3f} ms: {row['sparse_ms'] / row['recon_ms']:.1f} x")  # fmt: skip
-    for row in sorted(report.get("sweep", []), key=lambda row: (row["batch"], row["scan"], row.get("forward_ms", 1e9))):
-        times = " ".join(f"{row[key]:8.3f}" for key in ("forward_ms", "adjoint_ms") if key in row)
-        print(f"sweep B={row['batch']:<3d}{row['scan']:9s}{times}  {row['blocks']} {row.get('error', '')}")
+        print(
+            f"256^2 x 180 {row['side']:7s} B={row['batch']:<3d} recon {row['recon_ms']:.3f} ms, torch sparse CSR "
+            f"{row['sparse_ms']:.3f} ms: {row['sparse_ms'] / row['recon_ms']:.1f} x"
+        )
+    for side in ("forward", "adjoint"):
+        rows = [row for row in report.get("sweep", []) if f"{side}_ms" in row]
+        for row in sorted(rows, key=lambda row: (row["lanes"], row["scan"], row[f"{side}_ms"])):
+            sizes = row["blocks"][:4] if side == "forward" else row["blocks"][4:]
+            print(f"sweep {side} lanes={row['lanes']:<3d}{row['scan']:9s}{row[f'{side}_ms']:8.3f}  {sizes}")
+    for row in report.get("sweep", []):
+        if "error" in row:
+            print(row)
 
 
 if __name__ == "__main__":

@@ -101,13 +101,12 @@ class ProjectionOperator(LinearOperator, adjoint_as_backward=True):
         if x.is_complex():
             real, imag = self._map(torch.cat([x.real, x.imag]), side, before, after).chunk(2)
             return torch.complex(real, imag)
-        with torch.autocast(x.device.type, enabled=False):
-            flat = x.reshape(-1, math.prod(before))
-            if torch.compiler.is_compiling():
-                result = _opaque(flat, self._handle, side, math.prod(after))
-            else:
-                result = self._run(flat, side)
-        return result.reshape(*x.shape[:2], *after).contiguous()
+        flat = x.reshape(-1, math.prod(before))
+        if torch.compiler.is_compiling():
+            result = _opaque(flat, self._handle, side, math.prod(after))
+        else:
+            result = self._run(flat, side)
+        return result.reshape(*x.shape[:2], *after)
 
     def _run(self, flat: Tensor, side: Side) -> Tensor:
         """Apply the projector of the device and precision; it takes half precision as it is, or single in its place."""
@@ -115,7 +114,8 @@ class ProjectionOperator(LinearOperator, adjoint_as_backward=True):
         projector = self._projector(dtype, flat.device)
         if flat.dtype not in getattr(projector, "also", ()):
             flat = flat.to(dtype)
-        return projector.forward(flat) if side == "forward" else projector.adjoint(flat)
+        with torch.autocast(flat.device.type, enabled=False):
+            return (projector.forward(flat) if side == "forward" else projector.adjoint(flat)).contiguous()
 
 
 def _computed(dtype: torch.dtype) -> torch.dtype:
@@ -125,7 +125,7 @@ def _computed(dtype: torch.dtype) -> torch.dtype:
 @torch.library.custom_op("recon_radon::trace", mutates_args=())
 def _opaque(x: Tensor, handle: int, side: str, length: int) -> Tensor:  # noqa: ARG001 - length is for tracing
     """Project or back-project (N, ...) -> (N, length) as one step that torch.compile does not look into."""
-    return _by_handle[handle]._run(x, cast("Side", side)).contiguous()
+    return _by_handle[handle]._run(x, cast("Side", side))
 
 
 @_opaque.register_fake

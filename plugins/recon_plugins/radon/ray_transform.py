@@ -98,10 +98,10 @@ class RayTransform(ProjectionOperator):
         return self.with_(geometry=geometry)
 
     def _projector(self, dtype: torch.dtype, device: torch.device) -> Projector:
-        precisions = (torch.float32, torch.float64)
-        backend = choose(self.backend, dtype, device, precisions=precisions, kernels=RAY_KERNELS).name
-        key = (backend, dtype, device)
+        key = (dtype, device)
         if key not in self._projectors:
+            precisions = (torch.float32, torch.float64)
+            backend = choose(self.backend, dtype, device, precisions=precisions, kernels=RAY_KERNELS).name
             if backend == "numba":
                 self._projectors[key] = lanes_projector()(self.rays(), self.geometry, self.grid, dtype)
             elif backend == "triton":

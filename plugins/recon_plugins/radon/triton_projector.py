@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,18 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon import triton_kernels as kernels
-from recon_plugins.radon.geometry import FanBeam, Geometry, ParallelBeam
+from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.rays import RayTable
+from recon_plugins.radon.symmetry import Turn, ViewOrbits, view_orbits
+from recon_plugins.radon.triton_plan import EMPTY, Plan
 
-__all__ = ["TritonProjector", "lane_groups", "on_device"]
+__all__ = ["Blocks", "TritonProjector", "blocks_for", "on_device"]
 
 WIDEST = 32
 """Most images side by side: 128 bytes of single precision, one line of the cache."""
-MARGIN = 0.05
-"""Bins by which the search for a pixel's rays may be off."""
-EMPTY = 2
-"""Empty cells before and after a line."""
-OUTSIDE = -(1 << 20)
-"""Position, in cells, of rays that do not run along the direction at hand."""
+FUSED = {"enable_fp_fusion": True}
+"""Multiply and add are one instruction, also where a later Triton would not."""
 
 
 @dataclass(frozen=True)
@@ -35,74 +32,75 @@ class Blocks:
     views: int
     bins: int
     unroll: int
+    """Lines at a time."""
+    warps: int
     tall: int
     wide: int
     unroll_views: int
-    warps: int
+    """Views at a time."""
+    tile_warps: int
 
 
 def blocks_for(lanes: int) -> Blocks:
-    """Return the sizes for so many images side by side: about as many numbers a thread in each case."""
-    if lanes == 1:
-        return Blocks(8, 32, 4, 8, 32, 2, 8)
+    """Return the sizes for so many images side by side."""
     if lanes <= 4:
-        return Blocks(8, 32, 2, 8, 32, 1, 8)
-    return Blocks(8, 32 if lanes <= 16 else 16, 1, 8, 32 if lanes <= 16 else 16, 1, 8 if lanes <= 16 else 4)
+        return Blocks(4, 32, 8, 4, 8, 16, 2, 4)
+    if lanes <= 16:
+        return Blocks(8, 8, 4, 4, 8, 16, 2, 4)
+    return Blocks(4, 32, 1, 8, 4, 32, 1, 4)
 
 
 class TritonProjector:
     """Projection and its exact adjoint in single or double precision, for parallel and fan beams.
 
     Up to 32 images of a batch lie side by side; a program follows neighbouring views through the same strip of the
-    image, or gathers the rays of all views at a tile of pixels. No value has two writers, so results are deterministic.
-    Images and sinograms of half precision are read as they are; sums are single precision.
+    image, or gathers the rays of all views at a tile of pixels. Where turns and mirrors of the image map the views onto
+    each other, a few images are seen in each of them side by side, and only a share of the views is worked on. No value
+    has two writers, so results are deterministic. Images and sinograms of half precision are read as they are; sums are
+    single precision.
     """
 
     also = (torch.float16, torch.bfloat16)
     """What is taken as it is, besides the projector's own precision."""
 
-    def __init__(self, rays: RayTable, geometry: Geometry, grid: Grid, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, rays: RayTable, geometry: Geometry, grid: Grid, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.size, self.dtype, self.device = grid.size, dtype, device
-        self.views, self.bins, self.per_bin = rays.alpha.shape
-        self._double = dtype == torch.float64
-        order = torch.argsort(torch.tensor(geometry.angles, dtype=torch.float64) % (2 * math.pi), stable=True)
-        alpha, gamma, weight, along_rows = (
-            table[order] for table in (rays.alpha, rays.gamma, rays.weight, rays.along_rows)
+        self.samples = len(geometry.angles) * geometry.bins
+        views = torch.arange(len(geometry.angles))
+        identity = ViewOrbits(
+            (Turn(0, mirror=False),),
+            views,
+            views[:, None],
+            torch.zeros(len(views), 1, dtype=torch.bool),
+            views[:, None],
         )
-        self._order = order.int().to(device)
-        directions = torch.stack([along_rows, ~along_rows])
-        self._alpha = self._positions(torch.where(directions, alpha + EMPTY, OUTSIDE).clamp(OUTSIDE, -OUTSIDE))
-        self._gamma = self._positions(torch.where(directions, gamma, 0))
-        self._present = directions.any(3).any(2).T.int().contiguous().to(device)
-        self._weight = weight.contiguous().to(dtype=dtype, device=device)
-        self._ranges = [_line_ranges(alpha, gamma, directions[i], self._lines(i)) for i in range(2)]
-        self._tables: dict[tuple[int, int], Tensor] = {}
-        self._even: _EvenRays | None = None
-        self._search: _Search | None = None
-        if isinstance(geometry, ParallelBeam) and not self._double:
-            self._even = _EvenRays.of(alpha, gamma, weight, along_rows, grid.size, device)
-        else:
-            self._search = _Search.of(geometry, grid, order, self.per_bin, device)
+        self._plain = Plan(rays, geometry, grid, identity, dtype, device)
+        found = view_orbits(geometry, grid)
+        some = len(found.turns) in (2, 4, 8)  # as they are: subgroups of the square's symmetries
+        self._turned = Plan(rays, geometry, grid, found, dtype, device) if some else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Project. Shapes: x (N, H W) -> (N, A D)."""
         x = x.detach().contiguous()
-        y = x.new_empty(len(x), self.views * self.bins, dtype=self.dtype)
+        y = x.new_empty(len(x), self.samples, dtype=self.dtype)
         height, width = self.size
         with on_device(self.device):
-            for part, lanes, groups in lane_groups(len(x), self._largest()):
+            for part, plan, lanes, groups in self._split(len(x)):
                 source, target, b = x[part], y[part], blocks_for(lanes)
                 rows = x.new_empty(groups * height * (width + 2 * EMPTY) * lanes)
                 columns = x.new_empty(groups * width * (height + 2 * EMPTY) * lanes)
+                shape = {"LANES": lanes, "TURNS": plan.turns} | FUSED
                 cells = _cells(lanes)
-                kernels.pack_image[(height + 4, -(-(width + 4) // cells), groups)](
-                    source, rows, columns, len(source), height, width, LANES=lanes, CELLS=cells
+                kernels.pack_image[height + 2 * EMPTY, _ceil(width + 2 * EMPTY, cells), groups](
+                    source, plan.turned, rows, columns, len(source), height, width, CELLS=cells, **shape
                 )
-                table = self._blocks(b.views, b.bins)
-                kernels.project[(len(table), groups)](
-                    rows, columns, self._alpha, self._gamma, self._weight, table, self._order, target, len(source),
-                    height, width, self.views, self.bins, self.per_bin,
-                    DOUBLE=self._double, LANES=lanes, VIEWS=b.views, BINS=b.bins, UNROLL=b.unroll, num_warps=b.warps,
+                blocks = plan.blocks(b.views, b.bins)
+                kernels.project[len(blocks), 1, groups](
+                    rows, columns, plan.alpha, plan.gamma, plan.weight, blocks, plan.starts, target, len(source),
+                    self.samples, height, width, plan.views, plan.bins, plan.per_bin, DOUBLE=self._double,
+                    VIEWS=b.views, BINS=b.bins, UNROLL=b.unroll, num_warps=b.warps, **shape,
                 )  # fmt: skip
         return y
 
@@ -111,153 +109,73 @@ class TritonProjector:
         y = y.detach().contiguous()
         height, width = self.size
         x = y.new_empty(len(y), height * width, dtype=self.dtype)
-        rays, pad = self.bins * self.per_bin, 0 if self._even is None else 2 * self._even.reach
         with on_device(self.device):
-            for part, lanes, groups in lane_groups(len(y), self._largest()):
-                source, target, b = y[part], x[part], blocks_for(lanes)
-                packed = y.new_empty(groups * self.views * (rays + 2 * pad) * lanes)
+            for part, plan, lanes, groups in self._split(len(y)):
+                source, b = y[part], blocks_for(lanes)
+                turns = plan.turns
+                target = x[part] if turns == 1 else x.new_empty(len(source), turns, height * width)
+                even, flat, search = plan.even, plan.flat, plan.search
+                pad = 2 * even.reach if even else flat.pad if flat else 0
+                stored = torch.float32 if flat else y.dtype
+                packed = y.new_empty(groups * plan.views * (plan.rays + 2 * pad) * lanes, dtype=stored)
+                shape = {"LANES": lanes, "TURNS": turns} | FUSED
                 cells = _cells(lanes)
-                kernels.pack_sinogram[(self.views, -(-(rays + 2 * pad) // cells), groups)](
-                    source, packed, self._order, len(source), self.views, self.bins, self.per_bin, pad,
-                    LANES=lanes, BINS=cells,
+                kernels.pack_sinogram[plan.views, _ceil(plan.rays + 2 * pad, cells), groups](
+                    source, plan.starts, flat.factor if flat else packed, packed, len(source), self.samples,
+                    plan.views, plan.bins, plan.per_bin, pad, SCALED=flat is not None, BINS=cells, **shape,
                 )  # fmt: skip
-                tiles = (-(-height // b.tall), -(-width // b.wide), groups)
-                common = (target, len(source), height, width, self.views, rays)
-                sizes: dict[str, Any] = {"LANES": lanes, "TALL": b.tall, "WIDE": b.wide, "num_warps": b.warps}
-                if self._even is not None:
-                    e = self._even
+                tiles = (_ceil(height, b.tall), _ceil(width, b.wide), groups)
+                common = (plan.turned, target, len(source), height, width, plan.views, plan.rays)
+                shape |= {"TALL": b.tall, "WIDE": b.wide, "num_warps": b.tile_warps}
+                if even:
                     kernels.back_project_parallel[tiles](
-                        packed, e.origin, e.slopes, e.shares, *common, pad,
-                        BITS=e.bits, REACH=e.reach, UNROLL=b.unroll_views, **sizes,
+                        packed, even.origin, even.slopes, even.shares, *common, pad,
+                        BITS=even.bits, REACH=even.reach, UNROLL=b.unroll_views, **shape,
                     )  # fmt: skip
-                else:
-                    s = self._search
-                    assert s is not None  # noqa: S101 - one of the two is made
+                elif flat:
+                    kernels.back_project_fan[tiles](
+                        packed, flat.places, flat.lengths, *common, pad, flat.limit, BITS=flat.BITS, **shape
+                    )
+                elif search:
                     kernels.back_project[tiles](
-                        packed, self._alpha, self._gamma, self._weight, s.coefficients, self._present, *common,
-                        s.angle_scale, s.angle_shift, MARGIN, DOUBLE=self._double, CURVED=s.curved, **sizes,
+                        packed, plan.alpha, plan.gamma, plan.weight, search.coefficients, plan.present, *common,
+                        search.angle_scale, search.angle_shift, search.margin, DOUBLE=self._double,
+                        CURVED=search.curved, **shape,
                     )  # fmt: skip
+                if turns > 1:
+                    torch.sum(target, 1, out=x[part])
         return x
 
-    def _positions(self, value: Tensor) -> Tensor:
-        """Numbers of cells as the kernels count them."""
-        if not self._double:
-            value = (value * 2.0**32).round().long()
-        return value.contiguous().to(self.device)
+    @property
+    def _double(self) -> bool:
+        return self.dtype == torch.float64
 
-    def _lines(self, direction: int) -> tuple[int, int]:
-        """Lines and cells of a line."""
-        height, width = self.size
-        return (width, height) if direction else (height, width)
+    def _split(self, count: int) -> Iterator[tuple[slice, Plan, int, int]]:
+        """Full groups of images first; for what is left, turns of each image if there are any.
 
-    def _largest(self) -> int:
+        Gives the items, their plan, the number of lanes (a power of 2) and of groups of so many lanes.
+        """
+        widest = self._widest()
+        full = count - count % widest
+        if full:
+            yield slice(0, full), self._plain, widest, full // widest
+        if count > full:
+            plan = self._turned or self._plain
+            needed = (count - full) * plan.turns
+            lanes = min(widest, 1 << (needed - 1).bit_length())
+            if lanes < plan.turns:  # very large images
+                plan, needed = self._plain, count - full
+            yield slice(full, count), plan, lanes, _ceil(needed, lanes)
+
+    def _widest(self) -> int:
         """Most lanes such that offsets within a group fit 32 bits."""
         height, width = self.size
-        image = max(height * (width + 4), width * (height + 4))
-        sinogram = self.views * (self.bins * self.per_bin + 64)
+        image = max(height * (width + 2 * EMPTY), width * (height + 2 * EMPTY))
+        sinogram = self._plain.views * (self._plain.rays + 64)
         lanes = WIDEST
         while lanes > 1 and max(image, sinogram) * lanes >= 2**31:
             lanes //= 2
         return lanes
-
-    def _blocks(self, views: int, bins: int) -> Tensor:
-        """First view and bin of every block, and the lines that its rays meet."""
-        if (views, bins) not in self._tables:
-            down, across = -(-self.views // views), -(-self.bins // bins)
-            padding = (0, 0, 0, across * bins - self.bins, 0, down * views - self.views)
-            columns = [
-                (torch.arange(down) * views)[:, None].expand(down, across),
-                (torch.arange(across) * bins).expand(down, across),
-            ]
-            for direction, (begin, end) in enumerate(self._ranges):
-                lines = self._lines(direction)[0]
-                for bound, empty in ((begin, lines), (lines - end, lines)):
-                    padded = torch.nn.functional.pad(bound, padding, value=empty)
-                    least = padded.unflatten(1, (across, bins)).unflatten(0, (down, views)).amin((1, 3, 4))
-                    columns.append(least if bound is begin else (lines - least))
-            self._tables[views, bins] = torch.stack(columns, -1).flatten(0, 1).int().to(self.device)
-        return self._tables[views, bins]
-
-
-@dataclass(frozen=True)
-class _EvenRays:
-    """Where pixels are projected to among the evenly spaced rays of each view, see `kernels.back_project_parallel`."""
-
-    origin: Tensor
-    slopes: Tensor
-    shares: Tensor
-    bits: int
-    reach: int
-
-    @classmethod
-    def of(
-        cls, alpha: Tensor, gamma: Tensor, weight: Tensor, along_rows: Tensor, size: tuple[int, ...], device: torch.device
-    ) -> _EvenRays:
-        alpha, gamma = alpha.flatten(1), gamma[:, 0, 0]
-        count = alpha.shape[1]
-        # A single ray: any distance to its absent neighbours does.
-        apart = (alpha[:, -1] - alpha[:, 0]) / (count - 1) if count > 1 else torch.ones_like(gamma)
-        # Ray i meets line l at alpha_0 + apart i + gamma l; its cell c lies at i = (c - alpha_0 - gamma l) / apart.
-        rows = along_rows[:, 0, 0]
-        line, cell = -gamma / apart, 1 / apart
-        slopes = torch.stack([torch.where(rows, line, cell), torch.where(rows, cell, line)], -1)
-        bits = 30 - max(0, math.ceil(math.log2(float(slopes.abs().max()))))
-        unit = 2.0**bits
-        full = weight[:, 0, 0]
-        return cls(
-            (-alpha[:, 0] / apart * unit).round().long().to(device),
-            (slopes * unit).round().clamp(-(2**31) + 1, 2**31 - 1).int().to(device),
-            torch.stack([full, full * apart.abs()], -1).float().contiguous().to(device),
-            bits,
-            max(1, math.ceil(1 / float(apart.abs().min()) - 1e-9)),
-        )
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Where pixels are projected to, as a quotient of affine functions, see `kernels.back_project`."""
-
-    coefficients: Tensor
-    angle_scale: float
-    angle_shift: float
-    curved: bool
-
-    @classmethod
-    def of(cls, geometry: Geometry, grid: Grid, order: Tensor, per_bin: int, device: torch.device) -> _Search:
-        theta = torch.tensor(geometry.angles, dtype=torch.float64)[order]
-        apart = geometry.bin_size / per_bin
-        first = float(geometry.positions()[0]) - geometry.bin_size / 2 + apart / 2
-        height, width = grid.pixel
-        x, y = grid.centre
-        # Along the detector and along the central ray: value at the image's centre, step to the right, step down.
-        cos, sin = theta.cos(), theta.sin()
-        across = torch.stack([x * cos + y * sin, width * cos, -height * sin])
-        depth = torch.stack([-x * sin + y * cos, -width * sin, -height * cos])
-        ones = torch.zeros_like(depth)
-        ones[0] = 1
-        scale, shift, curved = 1.0, 0.0, False
-        if isinstance(geometry, FanBeam):
-            depth = depth + geometry.source_distance * ones
-            if geometry.detector == "curved":
-                scale, shift, curved = geometry.length / apart, -first / apart, True
-                n, d = across, depth
-            else:
-                d = (math.cos(geometry.tilt) * depth - math.sin(geometry.tilt) * across) / geometry.length
-                n = (across - first * d) / apart
-        else:
-            n, d = (across - first * ones) / apart, ones
-        slopes = torch.stack([n[1] * d[0] - n[0] * d[1], n[1] * d[2] - n[2] * d[1], n[2] * d[0] - n[0] * d[2]])
-        coefficients = torch.cat([n, d, slopes]).T.float().contiguous().to(device)
-        return cls(coefficients, scale, shift, curved)
-
-
-def lane_groups(count: int, widest: int = WIDEST) -> Iterator[tuple[slice, int, int]]:
-    """Split a batch into full groups of lanes and a rest: which items, how many lanes, and groups of them."""
-    full = count // widest
-    if full:
-        yield slice(0, full * widest), widest, full
-    if count % widest:
-        yield slice(full * widest, count), 1 << (count % widest - 1).bit_length(), 1
 
 
 def on_device(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -269,14 +187,5 @@ def _cells(lanes: int) -> int:
     return max(32, 1024 // lanes)
 
 
-def _line_ranges(
-    alpha: Tensor, gamma: Tensor, mask: Tensor, shape: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Lines [begin, end) on which each ray may be inside, with one to spare; none where the mask is false."""
-    lines, cells = shape
-    slope = torch.where(gamma.abs() < 1e-9, 1e-9, gamma)
-    one, other = (-1 - alpha) / slope, (cells - alpha) / slope
-    begin = (torch.minimum(one, other).floor() - 1).clamp(0, lines)
-    end = (torch.maximum(one, other).ceil() + 2).clamp(0, lines)
-    some = mask & (begin < end)
-    return torch.where(some, begin, lines).int(), torch.where(some, end, 0).int()
+def _ceil(count: int, step: int) -> int:
+    return -(-count // step)
