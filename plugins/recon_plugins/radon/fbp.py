@@ -113,7 +113,7 @@ class _Plan:
 _plans: WeakKeyDictionary[RayTransform, dict[tuple[ShortScan, Interpolation], _Plan]] = WeakKeyDictionary()
 
 
-@torch.compiler.disable  # a look-up that is not for the graph
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a look-up that is not for the graph
 def _plan(radon: RayTransform, short_scan: ShortScan, interpolation: Interpolation) -> _Plan:
     """Return the plan of a projector, made once for its life."""
     plans, key = _plans.setdefault(radon, {}), (short_scan, interpolation)

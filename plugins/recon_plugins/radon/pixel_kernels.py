@@ -20,6 +20,7 @@ __all__ = ["BEAMS", "VIEWS", "back_project", "project"]
 
 VIEWS = 64
 """Views looked up at a time."""
+WIDE = 32  # steps of a vectorised loop, of which VIEWS is a multiple
 TILE = 32
 """Edge of a tile of pixels."""
 CONTRACT = ("contract",)  # multiply and add may be fused where the processor can
@@ -139,7 +140,7 @@ def _enter(beam, taps, views, scale, shift, bins, first, count, row, column, til
 def _look_up(beam, taps, scale, count, row, column, tile, cells, shares):  # noqa: ANN001, ANN202
     """Find the first sample that a pixel of the tile falls on in each view, and the samples' shares."""
     i, j, double = F(row), F(column), F(2 * scale)
-    views = np.uintp(count)
+    views = np.uintp((count + WIDE - 1) // WIDE * WIDE)  # what is too much is looked up faster than left out
     if beam == PARALLEL:
         for v in range(views):
             _share(taps, tile, cells, shares, v, _across(tile, v, i, j), F(1))
@@ -208,8 +209,10 @@ def back_project(lanes, beam, taps, views, scale, shift, image, y, begin, end): 
     bins = y.shape[1] - 2 * len(taps)
     tile, cells = np.zeros(9 * VIEWS, np.float32), np.zeros(VIEWS, np.int32)
     shares = np.zeros(len(taps) * VIEWS, np.float32)
-    for first in range(0, y.shape[0], VIEWS):
-        count = min(VIEWS, y.shape[0] - first)
+    blocks = (y.shape[0] + VIEWS - 1) // VIEWS
+    step = (y.shape[0] // 4 + blocks - 1) // blocks * 4
+    for first in range(0, y.shape[0], step):
+        count = min(step, y.shape[0] - first)
         for top in range(begin, end, TILE):
             for left in range(0, image.shape[1], TILE):
                 _enter(beam, taps, views, scale, shift, bins, first, count, top, left, tile)

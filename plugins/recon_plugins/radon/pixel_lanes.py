@@ -67,7 +67,10 @@ class PixelLanes:
 
 
 class _Plan:
-    """The views worked on for one set of turns."""
+    """The views worked on for one set of turns.
+
+    Where half a turn maps every view of a parallel beam onto itself, pixels of the upper half do for the whole image.
+    """
 
     def __init__(self, table: ViewTable, size: tuple[int, ...], taps: int, found: ViewOrbits) -> None:
         self.size, self.orbits, self.turns = size, found, found.turns
@@ -77,6 +80,15 @@ class _Plan:
         views = torch.nn.functional.pad(found.views, (0, filled))
         self.table = table.coefficients[:, views].contiguous().numpy(), table.scale, table.shift
         self.rows = len(views), table.bins + 2 * taps
+        opposite = [Turn((turn.quarters + 2) % 4, turn.mirror) for turn in found.turns]
+        self.pairs: list[tuple[int, int]] = []
+        """Turns and the same by half a turn more, if these see the same views."""
+        if set(opposite) == set(found.turns):
+            pairs = [(k, found.turns.index(turn)) for k, turn in enumerate(opposite)]
+            if all(torch.equal(found.source[:, k], found.source[:, other]) for k, other in pairs):
+                self.pairs = [(k, other) for k, other in pairs if k < other]
+        self.share = found.share * (2 if self.pairs else 1)
+        self.height = (size[0] + 1) // 2 if self.pairs else size[0]
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A, D) into x (n, H, W)."""
@@ -86,24 +98,33 @@ class _Plan:
         inside = rows[: len(self.orbits.views), taps:-taps]
         for lane, (item, k) in enumerate((item, k) for item in range(len(y)) for k in range(len(turns))):
             inside[..., lane] = self._seen(y[item], k)
-        image = torch.zeros(*self.size, len(lanes))
+        image = torch.zeros(self.height, self.size[1], len(lanes))
         arguments = (lanes, self.beam, self.taps, *self.table, image.numpy(), rows.numpy())
         run_all(
-            partial(kernels.back_project, *arguments, top, min(top + ROWS, self.size[0]))
-            for top in range(0, self.size[0], ROWS)
+            partial(kernels.back_project, *arguments, top, min(top + ROWS, self.height))
+            for top in range(0, self.height, ROWS)
         )
-        parts = image[..., : len(y) * len(turns)].unflatten(-1, (len(y), -1)).permute(2, 3, 0, 1)
-        x.copy_(turns[0].inverse(parts[:, 0]))
-        for k, turn in enumerate(turns[1:], 1):
-            x += turn.inverse(parts[:, k])
+        parts = image[..., : len(y) * len(turns)].permute(2, 0, 1).contiguous().unflatten(0, (len(y), -1))
+        x.zero_()
+        for k, turn in enumerate(turns):
+            if not self.pairs:
+                x += turn.inverse(parts[:, k])
+        for k, other in self.pairs:
+            below = parts[:, other].flip(-2, -1)
+            whole = torch.cat([parts[:, k], below[:, self.size[0] % 2 :]], 1)
+            if self.size[0] % 2:  # both halves hold the middle row
+                whole[:, self.height - 1] = (parts[:, k, -1] + below[:, 0]) / 2
+            x += turns[k].inverse(whole)
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Add the transpose of `adjoint` of x (n, H, W) to y (n, A, D)."""
         turns, taps = self.turns, len(self.taps)
         lanes = self._lanes(len(x))
-        image = torch.zeros(*self.size, len(lanes))
-        turned = torch.stack([turn(x) for turn in turns], 1).flatten(0, 1)
-        image[..., : len(turned)] = turned.permute(1, 2, 0)
+        image = torch.zeros(self.height, self.size[1], len(lanes))
+        for k, turn in enumerate(turns):
+            image[..., k : len(x) * len(turns) : len(turns)] = turn(x)[:, : self.height].permute(1, 2, 0)
+        if self.pairs and self.size[0] % 2:
+            image[-1] /= 2
         rows = torch.zeros(*self.rows, len(lanes))
         arguments = (lanes, self.beam, self.taps, *self.table, image.numpy(), rows.numpy())
         step = min(kernels.VIEWS, max(4, len(rows) // 8 // 4 * 4))
@@ -120,14 +141,14 @@ class _Plan:
         orbits = self.orbits
         if len(self.turns) == 1:
             return y
-        rows = y[orbits.source[:, k]] * orbits.share[:, k, None]
+        rows = y[orbits.source[:, k]] * self.share[:, k, None]
         return torch.where(orbits.flipped[:, k, None], rows.flip(1), rows)
 
     def _add(self, y: Tensor, k: int, rows: Tensor) -> None:
         """Transpose of `_seen`, added to y."""
         orbits = self.orbits
         rows = torch.where(orbits.flipped[:, k, None], rows.flip(1), rows)
-        y.index_add_(0, orbits.source[:, k], rows * orbits.share[:, k, None])
+        y.index_add_(0, orbits.source[:, k], rows * self.share[:, k, None])
 
     def _lanes(self, images: int) -> tuple[Any, ...]:
         needed = images * len(self.turns)

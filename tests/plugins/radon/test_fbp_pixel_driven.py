@@ -16,6 +16,8 @@ LISTED = (0.1, 0.7, 2.2, 3.9, 5.0)
 UNEVEN = Grid((13, 20), (1.2, 0.7), (1.0, -2.0))
 SCANS: dict[str, tuple[Geometry, Grid, int]] = {
     "parallel": (ParallelBeam(HALF, 25, 1.0), Grid((16, 16)), 8),
+    "parallel, odd": (ParallelBeam(equispaced(10, math.pi), 25, 1.0), Grid((17, 15)), 4),
+    "parallel, odd square": (ParallelBeam(HALF, 25, 1.0), Grid((17, 17)), 8),
     "parallel, uneven": (ParallelBeam(LISTED, 25, 0.8, 0.3), UNEVEN, 1),
     "fan": (FanBeam(TURN, 40, 1.5, 30.0, 20.0), Grid((16, 16)), 8),
     "fan, shifted": (FanBeam(TURN, 40, 1.5, 30.0, 20.0, 0.4), Grid((17, 17)), 4),
