@@ -57,7 +57,8 @@ class CGLS(IterativeMethod):
         while True:
             q = problem.forward(p)
             curvature = inner(q, q) + self.damping * inner(p, p)
-            length = _ratio(energy, curvature)
+            # |s|^2 in exact arithmetic; at the solution, where s is rounding errors, this never steps uphill.
+            length = _ratio(inner(p, s), curvature)
             x = x + per_item(length, x) * p
             r = r - per_item(length, r) * q
             s = problem.adjoint(r) - self.damping * x

@@ -124,12 +124,17 @@ class PDHG(IterativeMethod):
     def _balanced(self, problem: Problem, squared: Tensor) -> Tensor:
         """Return the ratio of dual to image steps, for |A| = 1: that of the sizes which dual and image will have.
 
-        The image is about as large as the best multiple of A^H y; the dual of the data about a fifth of W y, or, where
-        TV is minimised within a distance of the data, as large as gradients of TV.
+        The image is about as large as the best multiple of A^H y. The dual of the data is the weighted residual, about
+        a fifth of W y at first; where TV is minimised within a distance of the data it is a multiple of noise, whose
+        adjoint is about as large as gradients of TV, and random signs tell how A treats noise. Both factors are tuned.
         """
         b = problem.backprojection
         length = inner(b, b)
         image = norm(b) * length / inner(b, problem.normal(b))
-        dual = (b[0].numel() / squared) ** 0.5 if self.weight is None else norm(problem.weighted(problem.y)) / 5
+        if self.weight is None:
+            signs = torch.randint(0, 2, b.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
+            dual = 6 * (b[0].numel() * problem.measured) ** 0.5 / norm(problem.forward(signs.to(b).expand_as(b)))
+        else:
+            dual = norm(problem.weighted(problem.y)) / 5
         rho = self.balance * squared.sqrt() * dual / image
         return torch.where(torch.isfinite(rho) & (rho > 0), rho, 1)
