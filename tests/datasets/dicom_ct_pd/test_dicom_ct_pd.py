@@ -20,7 +20,7 @@ from recon_datasets.dicom_ct_pd.synthetic import SHAPES, WATER
 
 test_conformance = conformance_tests("dicom_ct_pd")
 
-SCAN = {"turns": 2.2, "views_per_turn": 120, "columns": 160}
+SCAN = {"turns": 2.2, "views_per_turn": 80, "columns": 120}
 FLYING = [(0.002, 0.3, 2.0), (-0.002, -0.3, -2.0)]
 
 
@@ -67,8 +67,8 @@ def relative(a, b):
 def test_hounsfield_units_and_places(tmp_path, changes):
     """Every insert has its HU where it is; mirrored images, or a focal spot left where it is not, do not pass."""
     write_synthetic(tmp_path / "scan", **{**SCAN, "turns": 1.5, "start": 1.0, **changes})
-    measurement = DicomCtPdReader(size=112, z=[10.0]).read(tmp_path / "scan")
-    assert measurement.data.shape == (1, 1, 120, 160)
+    measurement = DicomCtPdReader(size=96, z=[10.0]).read(tmp_path / "scan")
+    assert measurement.data.shape == (1, 1, 80, 120)
     assert measurement.metadata["water_per_mm"] == pytest.approx(WATER)
     operator = measurement.operator()
     image = recon.build("method", "fbp")(measurement.data, operator)[0, 0]
@@ -76,8 +76,8 @@ def test_hounsfield_units_and_places(tmp_path, changes):
         assert hounsfield(image, operator, place) == pytest.approx(expected, abs=8)
     expected = truth(operator, 10.0)
     gap = relative(image, expected)
-    assert gap < 0.12  # of which edges between pixels are most
-    assert relative(image.flip(-1), expected) > 4 * gap
+    assert gap < 0.14  # of which edges between pixels are most
+    assert relative(image.flip(-1), expected) > 3 * gap
 
 
 @pytest.mark.parametrize("spots", [[(0.0, 0.0, 0.0)], FLYING], ids=["still", "flying"])
@@ -88,10 +88,10 @@ def test_rebinned_fan_is_that_of_the_plane(tmp_path, spots):
     assert covered(scan) == pytest.approx((1.0, 15.3), abs=0.1)
     gamma = scan.columns() / 700
     theta = fan_angles(scan)
-    toward = np.stack([-np.sin(theta[:, None] - gamma), np.cos(theta[:, None] - gamma), np.zeros((120, 160))], -1)
+    toward = np.stack([-np.sin(theta[:, None] - gamma), np.cos(theta[:, None] - gamma), np.zeros((80, 120))], -1)
 
     def plane(z):
-        source = np.stack([400 * np.sin(theta), -400 * np.cos(theta), np.full(120, z)], -1)
+        source = np.stack([400 * np.sin(theta), -400 * np.cos(theta), np.full(80, z)], -1)
         return chords(SHAPES, source[:, None], toward)
 
     def gap(fan, z):
@@ -124,14 +124,14 @@ def test_command_line_to_hounsfield_units(folder, tmp_path):
 
 def test_helix_is_the_cone_beam_of_the_volume(folder):
     measurement = DicomCtPdReader(geometry="helix", size=56, spacing=2.8).read(folder)
-    assert measurement.data.shape == (1, 1, 264, 8, 160)
+    assert measurement.data.shape == (1, 1, 176, 8, 120)
     assert measurement.operator_config["pitch"] == pytest.approx(12.0, rel=1e-4)
     operator = recon.build("operator", measurement.operator_config)
     columns, rows, slices = operator.grid.coordinates()
     z = slices - slices.mean() + read_scan(folder).z[[0, -1]].mean()
     grid = torch.stack(torch.meshgrid(z, rows, columns, indexing="ij"), -1).flip(-1).numpy()
     x = torch.from_numpy(values_at(SHAPES, grid)).float()[None, None]
-    inner = slice(96, 168)  # views whose rays stay between the first slice and the last
+    inner = slice(64, 112)  # views whose rays stay between the first slice and the last
 
     def gap(volume):
         return relative(operator(volume)[:, :, inner], measurement.data[:, :, inner])
@@ -144,7 +144,7 @@ def test_slices_and_their_range(folder):
     measurement = DicomCtPdReader(size=16, spacing=4.0).read(folder)
     assert measurement.data.shape[0] == 4
     assert measurement.notes[0].startswith("slices from z 2.1")
-    with pytest.raises(ProjectionError, match=r"RECON-CTPD-RANGE: .* z from 1.00 to 15.30 mm can be had, not 20.00"):
+    with pytest.raises(ProjectionError, match=r"RECON-CTPD-RANGE: .* z from 1.00 to 15.25 mm can be had, not 20.00"):
         DicomCtPdReader(z=[20.0]).read(folder)
     with pytest.raises(ParameterError, match="evenly spaced"):
         recon.build("reader", {"use": "dicom_ct_pd", "z": [1.0, 2.0, 4.0]})
