@@ -19,7 +19,8 @@ def ramp_filter(bins: int, window: Filter = "ram-lak", cutoff: float = 1.0, *, f
 
     The band-limited ramp is sampled in real space, h[0] = 1/4, h[n] = -1 / (pi n)^2 for odd n and 0 for even n, which
     keeps the mean of an image right; a ramp sampled in frequency does not. Divide by the bin size in mm for line
-    integrals in mm. The length is the power of 2 that keeps the convolution with `bins` samples from wrapping round.
+    integrals in mm. The length is the next 2^k or 3 2^k that keeps the convolution with `bins` samples from wrapping
+    round.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def ramp_filter(bins: int, window: Filter = "ram-lak", cutoff: float = 1.0, *, f
     Kak and Slaney, Principles of Computerized Tomographic Imaging, 2001, doi:10.1137/1.9780898719277 (equations 3.61
     and 3.99)
     """
-    length = 1 << (2 * bins - 1).bit_length()
+    power = 1 << (2 * bins - 1).bit_length()
+    length = power * 3 // 4 if power * 3 // 4 >= max(2 * bins, 6) else power
     n = torch.arange(length, dtype=torch.float64)
     n = torch.minimum(n, length - n)
     ramp = torch.where(n % 2 == 1, -1 / (math.pi * n) ** 2, 0)
@@ -81,8 +83,16 @@ def filter_rows(
         fall = torch.cos(torch.arange(1, beyond + 1, dtype=torch.float64) * (math.pi / (2 * beyond + 2))) ** 2
         fall = fall.to(y)
         y = torch.cat([y[..., :1] * fall.flip(0), y, y[..., -1:] * fall], -1)
-    filtered = torch.fft.irfft(torch.fft.rfft(y, length) * response.to(y), length)
-    return filtered[..., beyond : beyond + bins]
+    response = response.to(y)
+
+    def filtered(rows: Tensor) -> Tensor:
+        return torch.fft.irfft(torch.fft.rfft(rows, length) * response, length)[..., beyond : beyond + bins]
+
+    if y.device.type != "cpu":
+        return filtered(y)
+    # As many rows at a time as stay in the cache.
+    parts = y.flatten(0, -2).split(max(1, 2**18 // length))
+    return torch.cat([filtered(rows) for rows in parts]).unflatten(0, y.shape[:-1])
 
 
 def _within_half_a_turn(fan_step: float, bins: int) -> float:

@@ -96,15 +96,19 @@ class _Plan:
         lanes = self._lanes(len(y))
         rows = torch.zeros(*self.rows, len(lanes))
         inside = rows[: len(self.orbits.views), taps:-taps]
-        for lane, (item, k) in enumerate((item, k) for item in range(len(y)) for k in range(len(turns))):
-            inside[..., lane] = self._seen(y[item], k)
+        if len(turns) == 1:
+            inside[..., : len(y)] = y.permute(1, 2, 0)
+        else:
+            for lane, (item, k) in enumerate((item, k) for item in range(len(y)) for k in range(len(turns))):
+                inside[..., lane] = self._seen(y[item], k)
         image = torch.zeros(self.height, self.size[1], len(lanes))
         arguments = (lanes, self.beam, self.taps, *self.table, image.numpy(), rows.numpy())
         run_all(
             partial(kernels.back_project, *arguments, top, min(top + ROWS, self.height))
             for top in range(0, self.height, ROWS)
         )
-        parts = image[..., : len(y) * len(turns)].permute(2, 0, 1).contiguous().unflatten(0, (len(y), -1))
+        parts = image.flatten(0, 1).T.contiguous().unflatten(1, image.shape[:2])  # of two axes, copied in blocks
+        parts = parts[: len(y) * len(turns)].unflatten(0, (len(y), -1))
         x.zero_()
         for k, turn in enumerate(turns):
             if not self.pairs:
@@ -133,14 +137,15 @@ class _Plan:
             for first in range(0, len(rows), step)
         )
         inside = rows[: len(self.orbits.views), taps:-taps]
-        for lane, (item, k) in enumerate((item, k) for item in range(len(x)) for k in range(len(turns))):
-            self._add(y[item], k, inside[..., lane])
+        if len(turns) == 1:
+            y += inside[..., : len(x)].permute(2, 0, 1)
+        else:
+            for lane, (item, k) in enumerate((item, k) for item in range(len(x)) for k in range(len(turns))):
+                self._add(y[item], k, inside[..., lane])
 
     def _seen(self, y: Tensor, k: int) -> Tensor:
         """Return the views of y (A, D) that are worked on, as turn k shows them."""
         orbits = self.orbits
-        if len(self.turns) == 1:
-            return y
         rows = y[orbits.source[:, k]] * self.share[:, k, None]
         return torch.where(orbits.flipped[:, k, None], rows.flip(1), rows)
 
