@@ -13,10 +13,10 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.registry import suggest
-from recon_plugins.radon.geometry import Detector
+from recon_plugins.radon.geometry import Detector, FanBeam
 from recon_plugins.radon.grid import Grid
 
-__all__ = ["ConeBeam", "Parallel3D", "RayFans", "SpatialGeometry", "spatial_geometry_from"]
+__all__ = ["ConeBeam", "Parallel3D", "RayFans", "SpatialGeometry", "middle_plane", "spatial_geometry_from"]
 
 TURN = 2 * math.pi
 COARSEST_HELIX = TURN / 48
@@ -286,12 +286,26 @@ def spatial_geometry_from(value: SpatialGeometry | Mapping[str, Any]) -> Spatial
     return target(**value)
 
 
+def middle_plane(geometry: ConeBeam) -> FanBeam:
+    """Return the fan beam of a detector row level with the source, with angles modulo a turn."""
+    return FanBeam(
+        tuple(angle % TURN for angle in geometry.angles),
+        geometry.bins[1],
+        geometry.bin_size[1],
+        geometry.source_distance,
+        geometry.detector_distance,
+        geometry.offset[1],
+        geometry.detector,
+        geometry.tilt[0],
+    )
+
+
 def check_outside(grid: Grid, source_distance: float) -> None:
     """Raise UsageError unless the source runs outside the volume's circle."""
     if grid.radius >= source_distance:
         raise UsageError(
-            f"the source, {source_distance:g} mm from the axis, runs through the volume's circle of {grid.radius:g} mm: "
-            "use a larger source_distance or smaller voxels"
+            f"the source, {source_distance:g} mm from the axis, runs through the volume's circle of {grid.radius:g} "
+            "mm: use a larger source_distance or smaller voxels"
         )
 
 
@@ -327,14 +341,14 @@ def _check_angles(angles: tuple[float, ...], *, helical: bool) -> None:
     if not angles or not all(map(math.isfinite, angles)):
         raise UsageError("angles must be a number of views or a list of finite angles in radians")
     largest = max(map(abs, angles))
-    if largest <= TURN * (1 + 1e-6):
+    if largest <= 2 * TURN * (1 + 1e-6):  # a turn that starts anywhere
         return
     ordered = torch.tensor(angles, dtype=torch.float64)
     step = float(ordered.diff().abs().median()) if len(angles) > 1 else math.inf
     if not helical:
         raise UsageError(
             f"angles up to {largest:g} look like degrees: radians are expected (use math.radians; give what is more "
-            "than one turn modulo 2 pi)"
+            "than two turns modulo 2 pi)"
         )
     if step > COARSEST_HELIX and bool((ordered * 8 == (ordered * 8).round()).all()):
         raise UsageError(

@@ -6,11 +6,12 @@ import torch
 
 from recon.errors import UsageError
 from recon_plugins.radon.backends import Backend, choose
-from recon_plugins.radon.cone_geometry import SpatialGeometry
+from recon_plugins.radon.cone_geometry import ConeBeam, SpatialGeometry, middle_plane
 from recon_plugins.radon.cone_rays import voxel_rays
 from recon_plugins.radon.cone_sparse import SparseVolumeProjector
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.projection import Projector
+from recon_plugins.radon.view_table import view_table
 
 __all__ = ["volume_projector"]
 
@@ -39,13 +40,16 @@ def volume_projector(
 
         return SingleRayProjector(rays, dtype)
     if name == "triton":
-        if rays.sheets is not None:
+        if rays.sheets is not None and isinstance(geometry, ConeBeam):
             from recon_plugins.radon.cone_triton import TritonVolumeProjector
 
-            return TritonVolumeProjector(rays.sheets, grid.size, dtype, device)
+            plane = Grid(grid.size[1:], grid.pixel[1:], grid.centre[:2])
+            return TritonVolumeProjector(
+                rays.sheets, view_table(middle_plane(geometry), plane), grid.size, dtype, device
+            )
         if backend == "triton":
             raise UsageError(
-                "backend 'triton' projects onto detectors that are neither rolled nor pitched, and within 45 degrees: "
-                "take backend 'auto'"
+                "backend 'triton' projects cone beams onto detectors that are neither rolled nor pitched, within 45 "
+                "degrees of level: take backend 'auto'"
             )
     return SparseVolumeProjector(rays, dtype, device)

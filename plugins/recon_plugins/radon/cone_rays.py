@@ -70,8 +70,10 @@ class VoxelRays:
 
     def view(self, index: int) -> VoxelRays:
         """Return the rays of one view."""
-        parts = (t[index : index + 1] for t in (self.start, self.start_step, self.towards, self.towards_step))
-        return VoxelRays(*parts, self.rows, self.size, self.edges)
+        start, start_step, towards, towards_step = (
+            table[index : index + 1] for table in (self.start, self.start_step, self.towards, self.towards_step)
+        )
+        return VoxelRays(start, start_step, towards, towards_step, self.rows, self.size, self.edges)
 
     def entries(self) -> int:
         """Return an upper estimate of the number of voxels that rays meet."""
@@ -110,10 +112,26 @@ class SheetTable:
     spread: Tensor
     rows: int
 
-    def lengths(self) -> Tensor:
-        """Return the length of each ray between two lines in mm, (A, R, C)."""
+    def crossed(self, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return the first and the last line on which each sheet may be inside; first > last where there is none."""
+        height, width = size[1:]
+        lines = torch.where(self.along_rows, height, width)
+        cells = torch.where(self.along_rows, width, height)
+        slope = torch.where(self.cell_step.abs() < 1e-9, 1e-9, self.cell_step)
+        one, other = (-1 - self.cell) / slope, (cells - self.cell) / slope
+        first = torch.minimum(one, other).ceil().clamp(min=0)
+        return first, torch.minimum(torch.maximum(one, other).floor(), lines - 1.0)
+
+    def spacings(self, size: tuple[int, ...]) -> tuple[float, float]:
+        """Return the least and the largest distance of neighbouring rays of a column inside the volume, in slices."""
+        first, last = self.crossed(size)
+        ends = torch.stack([self.spacing + self.spacing_step * line for line in (first, last)])[:, first <= last]
+        return (float(ends.min()), float(ends.max())) if ends.numel() else (1.0, 1.0)
+
+    def lengths(self, view: int) -> Tensor:
+        """Return the length of each ray of a view between two lines in mm, (R, C)."""
         row = torch.arange(self.rows, dtype=torch.float64)[:, None]
-        return (self.flat[:, None] + (self.rise[:, None] + row * self.spread[:, None]) ** 2).sqrt()
+        return (self.flat[view] + (self.rise[view] + row * self.spread[view]) ** 2).sqrt()
 
 
 def voxel_rays(geometry: SpatialGeometry, grid: Grid) -> VoxelRays:

@@ -24,7 +24,7 @@ SHARDS = 8
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _crossed(cell, step, cells, begin, end):  # noqa: ANN001, ANN202
-    """Lines from begin to end on which -1 < cell + step line < cells, and perhaps one more on either side."""
+    """Return the lines of a range on which -1 < cell + step line < cells, perhaps with one more on either side."""
     if abs(step) < 1e-9:
         return (begin, end) if -1 < cell < cells else (begin, begin)
     a, b = (-1 - cell) / step, (cells - cell) / step
@@ -33,7 +33,7 @@ def _crossed(cell, step, cells, begin, end):  # noqa: ANN001, ANN202
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def project(volume, shape, pad, table, rows, views, depth, y, margin):  # noqa: ANN001, ANN201, PLR0913
+def project(volume, shape, pad, table, rows, views, depth, y, margin):  # noqa: ANN001, ANN201
     """Add to y, for the views of a range, the sums of the volume along their rays.
 
     Shapes: volume (H + 2, W + 2, pad + D + pad) flattened, zero around; y (A, C, margin + R' + margin) flattened, R'
@@ -81,7 +81,7 @@ def project(volume, shape, pad, table, rows, views, depth, y, margin):  # noqa: 
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def back_project(volume, shape, pad, table, rows, begin, stop, upright, y, margin):  # noqa: ANN001, ANN201, PLR0913
+def back_project(volume, shape, pad, table, rows, begin, stop, upright, y, margin):  # noqa: ANN001, ANN201
     """Add y along its rays to the volume's lines [begin, stop), which this call alone writes to.
 
     The lines are rows if `upright`, and then only rays that follow rows count; else columns. Shapes as for `project`.
@@ -116,7 +116,7 @@ def back_project(volume, shape, pad, table, rows, begin, stop, upright, y, margi
                     gap = spacing[view, column] + spacing_step[view, column] * line
                     height_0 = first[view, column] + first_step[view, column] * line
                     inverse, distance = 1 / gap, np.float32(gap)
-                    taps = int(math.ceil(2 * inverse))
+                    taps = math.ceil(2 * inverse)
                     row, stride = int((bottom - 1 - height_0) * inverse * UNIT), int(inverse * UNIT)
                     before = -(LANES * stride) - ((taps + 1) << 32)
                     for where in range(near + bottom, near + top, LANES):

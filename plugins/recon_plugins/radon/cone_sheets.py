@@ -38,17 +38,16 @@ class SheetProjector:
             )
         )  # fmt: skip
         self._lengths = table.lengths
-        last = torch.where(table.along_rows, size[1], size[2]) - 1
-        ends = torch.stack([table.spacing, table.spacing + table.spacing_step * last])
+        least, largest = table.spacings(size)
         # What a vector reads beyond what it needs, and the zeros beyond either end.
-        self.pad = -(-(math.ceil(float(ends.max()) * LANES) + LANES + 3) // LANES) * LANES
-        self.margin = -(-(math.ceil((LANES + 2) / float(ends.min())) + LANES + 3) // LANES) * LANES
+        self.pad = -(-(math.ceil(largest * LANES) + LANES + 3) // LANES) * LANES
+        self.margin = -(-(math.ceil((LANES + 2) / least) + LANES + 3) // LANES) * LANES
         self._sides = [side for side in (True, False) if (table.along_rows == side).any()]
 
     def forward(self, x: Tensor) -> Tensor:
         """Project. Shapes: x (N, D H W) -> (N, A R C)."""
-        lengths = self._lengths().float()
-        result = x.new_empty(len(x), *lengths.shape)
+        views, columns, rows = self.shape
+        result = x.new_empty(len(x), views, rows, columns)
         for item, out in zip(x.detach().unflatten(1, self.size), result, strict=True):
             volume, y = self._volume(), self._sinogram()
             self._within(volume).copy_(item.permute(1, 2, 0))
@@ -60,16 +59,20 @@ class SheetProjector:
                 )
                 for start in blocks
             )  # fmt: skip
-            torch.mul(self._bins(y).transpose(1, 2), lengths, out=out)
+            sums = self._bins(y).transpose(1, 2)
+            for view in range(views):
+                torch.mul(sums[view], self._lengths(view).float(), out=out[view])
         return result.flatten(1)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Back-project. Shapes: y (N, A R C) -> (N, D H W)."""
-        lengths = self._lengths().float()
+        views, columns, rows = self.shape
         result = y.new_empty(len(y), *self.size)
-        for item, out in zip(y.detach().unflatten(1, lengths.shape), result, strict=True):
+        for item, out in zip(y.detach().unflatten(1, (views, rows, columns)), result, strict=True):
             volume, sinogram = self._volume(), self._sinogram()
-            torch.mul(item, lengths, out=self._bins(sinogram).transpose(1, 2))
+            bins = self._bins(sinogram).transpose(1, 2)
+            for view in range(views):
+                torch.mul(item[view], self._lengths(view).float(), out=bins[view])
             for upright in self._sides:
                 lines = self.size[1] if upright else self.size[2]
                 run_all(

@@ -28,9 +28,9 @@ class SparseVolumeProjector:
         needed = 2 * rays.entries() * (4 + dtype.itemsize)
         if needed > LIMIT:
             raise UsageError(
-                f"sparse tables of a cone beam through a volume of {rays.size} would take about {needed / 2**30:.1f} "
-                f"GiB (limit {LIMIT / 2**30:g} GiB): use the CPU with numba (pip install 'recon-toolkit[numba]'), which "
-                "needs no tables, or fewer views and larger voxels"
+                f"sparse tables of a cone beam through a volume of {rays.size} would take about "
+                f"{needed / 2**30:.1f} GiB (limit {LIMIT / 2**30:g} GiB): use the CPU with numba (pip install "
+                "'recon-toolkit[numba]'), which needs no tables, or fewer views and larger voxels"
             )
         self._pair = sparse_pair(*rays.matrix(dtype), columns=math.prod(rays.size), device=device)
 

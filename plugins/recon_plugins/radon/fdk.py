@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated
 from weakref import WeakKeyDictionary
@@ -13,12 +14,12 @@ from torch import Tensor
 from recon.errors import UsageError
 from recon.operators import Operator
 from recon_plugins.radon.backends import Backend
-from recon_plugins.radon.cone_geometry import ConeBeam
+from recon_plugins.radon.cone_geometry import ConeBeam, middle_plane
 from recon_plugins.radon.filters import Filter, Padding, filter_rows
-from recon_plugins.radon.redundancy import ShortScan, sample_weights
+from recon_plugins.radon.redundancy import ShortScan, sample_weights, short_side
 from recon_plugins.radon.sampling import as_ray_transform
 from recon_plugins.radon.volume_transform import VolumeTransform
-from recon_plugins.radon.voxel_driven import VoxelDriven, middle_plane
+from recon_plugins.radon.voxel_driven import VoxelDriven
 
 __all__ = ["FDK"]
 
@@ -27,13 +28,13 @@ __all__ = ["FDK"]
 class FDK:
     """Feldkamp, Davis and Kress's filtered back-projection x = sum_a B_a h * (w_a y_a) of circular cone-beam scans.
 
-    Each row of a view is treated as the fan beam that it would be in the plane z = 0, times the cosine of its elevation:
-    w has that cosine, the cosine of the fan angle and the angle that the ray stands for; h is the ramp sampled in real
-    space, times a window; B_a interpolates the filtered view bilinearly at every voxel's centre, times the squared ratio
-    of the source's distances from the axis and from the voxel. Exact in the middle plane, and good to the extent that
-    the cone is narrow: values fall off towards the ends of the volume. Flat and curved detectors, short scans (Parker's
-    weights) and a detector shifted to one side are served as in `FBP`. Projections of a volume in 1/mm give that volume
-    in 1/mm. The result is differentiable in y.
+    Each row of a view is treated as the fan beam that it would be in the source's plane, times the cosine of its
+    elevation: w has that cosine, the cosine of the fan angle and the angle that the ray stands for; h is the ramp
+    sampled in real space, times a window; B_a interpolates the filtered view bilinearly at every voxel's centre, times
+    the squared ratio of the source's distances from the axis and from the voxel. As good as `FBP` in the source's
+    plane, and elsewhere as far as the cone is narrow: values fall off towards the ends of the volume. Flat and curved
+    detectors, short scans (Parker's weights) and a detector shifted to one side are served as in `FBP`. Projections of
+    a volume in 1/mm give that volume in 1/mm. The result is differentiable in y.
 
     Shapes: y (batch, channel, A, R, C) -> x (batch, channel, D, H, W).
 
@@ -70,7 +71,7 @@ class FDK:
         if y.dtype != torch.float64:
             y = y.float()
         plan = _plan(scan, self.short_scan)
-        y = y * plan.weights.to(y)
+        y = torch.nn.functional.pad(y * plan.weights.to(y), plan.beyond)
         filtered = filter_rows(y, self.filter, self.cutoff, fan_step=plan.fan_step, padding=self.padding)
         return plan.back_projector.adjoint(filtered)
 
@@ -81,6 +82,8 @@ class _Plan:
 
     weights: Tensor
     """What each sample is multiplied by before the filter, for a filter of bin size 1: (A, R, C), float64."""
+    beyond: tuple[int, int]
+    """Columns added to the left and right."""
     back_projector: VoxelDriven
     fan_step: float
     """Angle between the columns of a curved detector in radians, else 0."""
@@ -89,6 +92,7 @@ class _Plan:
 _plans: WeakKeyDictionary[VolumeTransform, dict[ShortScan, _Plan]] = WeakKeyDictionary()
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a look-up that is not for the graph
 def _plan(scan: VolumeTransform, short_scan: ShortScan) -> _Plan:
     """Return the plan of a scan, made once for its life."""
     plans = _plans.setdefault(scan, {})
@@ -107,11 +111,20 @@ def _plan(scan: VolumeTransform, short_scan: ShortScan) -> _Plan:
         else:
             near = torch.full_like(columns, geometry.length)
         elevation = near / torch.hypot(near.expand(len(rows), -1), rows[:, None].expand(-1, len(columns)))
+        fan_step = geometry.bin_size[1] / geometry.length if geometry.detector == "curved" else 0.0
         backend: Backend = "sparse" if scan.backend == "sparse" else "auto"
+        beyond = short_side(plane, short_scan)
+        v, u = geometry.offset
+        wider = dataclasses.replace(
+            geometry,
+            bins=(geometry.bins[0], geometry.bins[1] + sum(beyond)),
+            offset=(v, u + (beyond[1] - beyond[0]) * geometry.bin_size[1] / 2),
+        )
         plans[short_scan] = _Plan(
             weights[:, None] * elevation,
-            VoxelDriven(geometry=geometry, grid=scan.grid, backend=backend),
-            geometry.bin_size[1] / geometry.length if geometry.detector == "curved" else 0.0,
+            beyond,
+            VoxelDriven(geometry=wider, grid=scan.grid, backend=backend),
+            fan_step,
         )
     return plans[short_scan]
 

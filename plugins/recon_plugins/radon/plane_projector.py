@@ -32,11 +32,12 @@ class PlaneProjector:
         self.size = grid.size
         self.shape = (geometry.bins[0], len(geometry.angles), geometry.bins[1])
         beam = ParallelBeam(geometry.angles, geometry.bins[1], geometry.bin_size[1], geometry.offset[1])
+        (_, height, width), (_, dy, dx), (x, y, _) = grid.size, grid.pixel, grid.centre
         plane = RayTransform(
             geometry=beam,
-            size=grid.size[1:],
-            pixel=grid.pixel[1:],
-            centre=grid.centre[:2],
+            size=(height, width),
+            pixel=(dy, dx),
+            centre=(x, y),
             rays_per_bin=per_bin[1],
             backend=backend,
         )

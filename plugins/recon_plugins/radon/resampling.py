@@ -1,4 +1,4 @@
-"""Vector code that resamples one run of numbers onto another: the inner step of all that is compiled in three dimensions.
+"""Vector code that resamples one run of numbers onto another: the inner step of all compiled kernels of volumes.
 
 The lanes of a vector are neighbours in the target, and a processor's permutation of a register serves them from the
 source: `lerp_add` reads a blend of two runs at evenly spaced positions (rays of a detector column among the voxels of
@@ -49,7 +49,7 @@ WIDE = (LANES - 1) / (LANES // 2 - 1) if PERMUTATION else 0.0
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def lerp_add(  # noqa: PLR0913
+def lerp_add(
     _typing: Any,
     lanes: Any,
     windows: Any,
@@ -96,7 +96,7 @@ def lerp_add(  # noqa: PLR0913
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def spread_add(  # noqa: PLR0913
+def spread_add(
     _typing: Any,
     lanes: Any,
     windows: Any,

@@ -11,7 +11,14 @@ from annotated_types import Gt
 from torch import Tensor
 
 from recon_plugins.radon.backends import Backend, choose
-from recon_plugins.radon.cone_geometry import Parallel3D, SpatialGeometry, pair, spatial_geometry_from
+from recon_plugins.radon.cone_geometry import (
+    ConeBeam,
+    Parallel3D,
+    SpatialGeometry,
+    check_outside,
+    pair,
+    spatial_geometry_from,
+)
 from recon_plugins.radon.cone_projectors import volume_projector
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.plane_projector import PlaneProjector
@@ -51,8 +58,8 @@ class VolumeTransform(ProjectionOperator):
     Raises
     ------
     UsageError
-        If the geometry cannot be, or a backend is asked for that is missing; at first use, if sparse matrices would
-        take more than 2 GiB.
+        If the geometry cannot be, the source runs through the volume, or a backend is asked for that is missing; at
+        first use, if sparse matrices would take more than 2 GiB.
 
     References
     ----------
@@ -80,8 +87,10 @@ class VolumeTransform(ProjectionOperator):
         self.rays_per_bin = rays_per_bin
         self.backend: Backend = backend
         choose(backend, torch.float32, torch.device("cpu"), installed_only=True)
-        geometry = spatial_geometry_from(geometry)
-        self._set_up(geometry, Grid(self.size, pixel, self.centre), geometry.bins)
+        geometry, grid = spatial_geometry_from(geometry), Grid(self.size, pixel, self.centre)
+        if isinstance(geometry, ConeBeam):
+            check_outside(grid, geometry.source_distance)
+        self._set_up(geometry, grid, geometry.bins)
 
     @property
     def per_bin(self) -> tuple[int, int]:

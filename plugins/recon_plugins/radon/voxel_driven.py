@@ -12,30 +12,15 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon.backends import Backend, choose
-from recon_plugins.radon.cone_geometry import ConeBeam
-from recon_plugins.radon.geometry import FanBeam
+from recon_plugins.radon.cone_geometry import ConeBeam, middle_plane
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.projection import ProjectionOperator, Projector
 from recon_plugins.radon.view_table import ViewTable, view_table
 
-__all__ = ["VoxelDriven", "middle_plane"]
+__all__ = ["Places", "VoxelDriven", "VoxelLookup"]
 
 VALUES = 2**23
 """Values looked up at a time."""
-
-
-def middle_plane(geometry: ConeBeam) -> FanBeam:
-    """Return the fan beam of the plane in which a circular scan's source turns."""
-    return FanBeam(
-        geometry.angles,
-        geometry.bins[1],
-        geometry.bin_size[1],
-        geometry.source_distance,
-        geometry.detector_distance,
-        geometry.offset[1],
-        geometry.detector,
-        geometry.tilt[0],
-    )
 
 
 class VoxelDriven(ProjectionOperator):
@@ -76,12 +61,18 @@ class VoxelDriven(ProjectionOperator):
     def _projector(self, dtype: torch.dtype, device: torch.device) -> Projector:
         key = (dtype, device)
         if key not in self._projectors:
-            if dtype == torch.float32 and choose(self.backend, dtype, device).name == "numba":
+            name = choose(self.backend, dtype, device).name if dtype == torch.float32 else "sparse"
+            arguments = self.places, self.grid.size, self.sinogram_size
+            if name == "numba":
                 from recon_plugins.radon.voxel_lanes import VoxelLanes
 
-                self._projectors[key] = VoxelLanes(self.places, self.grid.size, self.sinogram_size)
+                self._projectors[key] = VoxelLanes(*arguments)
+            elif name == "triton":
+                from recon_plugins.radon.voxel_triton import VoxelTriton
+
+                self._projectors[key] = VoxelTriton(*arguments, device)
             else:
-                self._projectors[key] = _Lookup(self.places, self.grid.size, self.sinogram_size)
+                self._projectors[key] = VoxelLookup(*arguments)
         return self._projectors[key]
 
 
@@ -111,7 +102,7 @@ class Places:
                    grid.pixel[0] * scale)  # fmt: skip
 
 
-class _Lookup:
+class VoxelLookup:
     """The maps in plain torch operations, for any device and precision; some views at a time."""
 
     def __init__(self, places: Places, size: tuple[int, ...], shape: tuple[int, ...]) -> None:

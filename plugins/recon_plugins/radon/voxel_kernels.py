@@ -23,7 +23,7 @@ GROUP = 8 * LANES
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _place(table, view, row, column):  # noqa: ANN001, ANN202
-    """Column of the detector, height of the first slice among its rows, their distance there, and the weight."""
+    """Return the detector's column, where the first slice falls among its rows, slices' distance there, the weight."""
     coefficients, curved, scale, shift, first, step = table
     q = coefficients[0, view] + row * coefficients[1, view] + column * coefficients[2, view]
     p = coefficients[3, view] + row * coefficients[4, view] + column * coefficients[5, view]
@@ -36,13 +36,13 @@ def _place(table, view, row, column):  # noqa: ANN001, ANN202
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def back_project(y, bins, margin, table, begin, end, volume, slices):  # noqa: ANN001, ANN201, PLR0913
+def back_project(y, bins, margin, table, begin, end, volume, slices):  # noqa: ANN001, ANN201
     """Add every view, at each voxel's place, to the volume's rows [begin, end), which this call alone writes to.
 
     Shapes: y (A, C + 2, margin + R + margin) flattened, zero around; volume (H, W, D'), D' being a multiple of lanes.
     """
     rows, columns = bins
-    height, width, _ = volume.shape
+    width = volume.shape[1]
     flat = volume.reshape(-1)
     run, length = volume.shape[2], y.size // (table[0].shape[1] * (columns + 2))
     end_row = rows << 32
@@ -73,7 +73,7 @@ def back_project(y, bins, margin, table, begin, end, volume, slices):  # noqa: A
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def project(volume, pad, table, views, y, bins, margin):  # noqa: ANN001, ANN201, PLR0913
+def project(volume, pad, table, views, y, bins, margin):  # noqa: ANN001, ANN201
     """Add the transpose of `back_project` to the views of a range of y, which this call alone writes to.
 
     Shapes: volume (H, W, pad + D + pad), zero around; y as there, with rows up to a multiple of lanes.
@@ -95,7 +95,7 @@ def project(volume, pad, table, views, y, bins, margin):  # noqa: ANN001, ANN201
                     far_weight = np.float32((place - lower) * weight)
                     near_weight = np.float32(weight) - far_weight
                     inverse, distance = 1 / gap, np.float32(gap)
-                    taps, stride = int(math.ceil(2 * inverse)), int(inverse * UNIT)
+                    taps, stride = math.ceil(2 * inverse), int(inverse * UNIT)
                     start = (row * width + column) * run + pad
                     to = (view * (columns + 2) + int(lower) + 1) * length + margin
                     at = int((left - 1 - first) * inverse * UNIT)

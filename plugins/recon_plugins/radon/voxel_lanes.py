@@ -31,16 +31,13 @@ class VoxelLanes:
         curved = table.beam == "curved"
         coefficients = table.coefficients.contiguous()
         self._table = coefficients.numpy(), curved, table.scale, table.shift, places.first, places.step
+        # How near the corners, the nearest and the farthest voxels, come to the source's depth at the axis.
         corners = torch.tensor([[i, j] for i in (0, size[1] - 1) for j in (0, size[2] - 1)], dtype=torch.float64).T
         q, p = (c[0] + c[1] * corners[0, :, None] + c[2] * corners[1, :, None] for c in coefficients.split(3))
-        # No voxel is nearer to the source, or farther, than the corners' extremes; the circle's bounds are safe.
-        far = 1 / float(torch.hypot(p, q).max() if curved else p.max())
-        near = (
-            1 / (1 - float((p - 1).abs().max()))
-            if not curved
-            else 1 / max(1 - float(torch.hypot(p - 1, q).max()), 1e-3)
-        )
-        largest, least = places.step * near, places.step * far
+        depth = torch.hypot(p, q) if curved else p
+        # Nearest to a curved detector's source may be a side: the distance from it to the volume's circle.
+        nearest = min(float(depth.min()), 1 - float(torch.hypot(p - 1, q).max())) if curved else float(depth.min())
+        largest, least = places.step / nearest, places.step / float(depth.max())
         self._margin = _whole(math.ceil(LANES * largest) + LANES + 3)
         self._pad = _whole(math.ceil((LANES + 2) / least) + LANES + 3)
 
