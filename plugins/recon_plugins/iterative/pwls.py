@@ -129,14 +129,14 @@ class PWLS(IterativeMethod):
             part = (operator, problem.y[:, :, group], None if weights is None else weights[:, :, group])
             parts.append(part)
         z, t = x, torch.ones(len(x), dtype=curvature.dtype, device=x.device)
-        never = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         while True:
             for operator, y, w in parts:
                 r = y - operator(z.to(problem.dtype))
                 back = operator.adjoint(r if w is None else w * r)
                 slope = penalty.gradient(z) - len(parts) * (real_part(back) if problem.real else back)
                 new = penalty.shrink(z - slope / curvature, curvature, self._project)
-                t, ahead = _momentum(t, never) if self.momentum else (t, 0 * t)
+                uphill = inner(curvature * (z - new), new - x) > 0
+                t, ahead = _momentum(t, uphill) if self.momentum else (t, 0 * t)
                 z = new + per_item(ahead, x) * (new - x)
                 x = new
             yield Step(problem, x)

@@ -1,0 +1,3 @@
+from recon.testing import conformance_tests
+
+test_conformance = conformance_tests("iterative")
