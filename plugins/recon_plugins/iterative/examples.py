@@ -44,7 +44,7 @@ def cgls() -> list[Example]:
     return [
         Example(params={}, operator=FOURIER, shape=(2, 1, 20, 21), complex=True, name="k-space"),
         Example(
-            params={"damping": 1e-2, "start": {"use": "sirt", "iterations": 3}},
+            params={"damping": 1e-2, "iterations": 8, "start": {"use": "sirt", "iterations": 3}},
             operator=RADON,
             shape=(2, 2, 20, 17),
             name="projections",

@@ -41,8 +41,8 @@ def test_reaches_the_objective_of_fista(dense, operator, weight: float, constrai
     a = matrix_of(dense, recon.build("operator", operator), 16)
     y = a(phantom(16).to(a.entries.dtype))
     y = y + 0.02 * (y != 0) * randn(y)
-    fista = recon.build("method", "tv", weight=weight, iterations=400, constraint=constraint)
-    method = PDHG(weight=weight, iterations=1500, constraint=constraint)
+    fista = recon.build("method", "tv", weight=weight, iterations=500, constraint=constraint)
+    method = PDHG(weight=weight, iterations=3000, constraint=constraint)
     x = method(y, a)
     best = fista.objective(fista(y, a).to(x), y, a)
     assert abs(float(method.objective(x, y, a) / best) - 1) < 1e-5

@@ -56,7 +56,7 @@ def test_geometry_and_methods_on_few_pixels(shared_data: Path) -> None:
     ):
         other = recon.build("method", config)(y, operator)
         assert relative_residual(other, y, operator) < 0.06, config
-        assert float((other - x).norm() / x.norm()) < 0.2, config
+        assert float((other - x).norm() / x.norm()) < 0.35, config
 
 
 @pytest.mark.slow
