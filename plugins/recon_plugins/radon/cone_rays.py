@@ -128,11 +128,6 @@ class SheetTable:
         ends = torch.stack([self.spacing + self.spacing_step * line for line in (first, last)])[:, first <= last]
         return (float(ends.min()), float(ends.max())) if ends.numel() else (1.0, 1.0)
 
-    def lengths(self, view: int) -> Tensor:
-        """Return the length of each ray of a view between two lines in mm, (R, C)."""
-        row = torch.arange(self.rows, dtype=torch.float64)[:, None]
-        return (self.flat[view] + (self.rise[view] + row * self.spread[view]) ** 2).sqrt()
-
 
 def voxel_rays(geometry: SpatialGeometry, grid: Grid) -> VoxelRays:
     """Return the rays of a geometry through a volume on a grid."""

@@ -14,7 +14,7 @@ from numba import njit
 
 from recon_plugins.radon.resampling import LANES, NARROW, WIDE, lerp_add, spread_add
 
-__all__ = ["SHARDS", "back_project", "project"]
+__all__ = ["back_project", "project", "weigh"]
 
 UNIT = 2.0**32  # positions are in fixed point
 ONE, TWO, EACH, VECTOR = (0,), (0, 0), (0,) * LANES, (0,) * LANES
@@ -136,3 +136,18 @@ def back_project(volume, shape, pad, table, rows, begin, stop, upright, y, margi
                             spread_add(
                                 VECTOR, EACH, y, first_row, at, stride, distance, taps, volume, where, rest, far, share
                             )
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def weigh(lengths, rows, views, y, margin):  # noqa: ANN001, ANN201
+    """Multiply the rays of a range of views by their length between two lines. Shapes: y as for `project`."""
+    flat, rise, spread = lengths
+    columns = flat.shape[1]
+    length = y.size // flat.size
+    for view in range(views[0], views[1]):
+        for column in range(columns):
+            level, base, step = flat[view, column], rise[view, column], spread[view, column]
+            start = np.uint64((view * columns + column) * length + margin)
+            for row in range(np.uint64(rows)):
+                up = base + step * np.float64(row)
+                y[start + row] *= np.float32(math.sqrt(level + up * up))

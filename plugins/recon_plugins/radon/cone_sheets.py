@@ -15,10 +15,12 @@ from recon_plugins.radon.resampling import LANES
 
 __all__ = ["SheetProjector"]
 
-DEPTH = 8
-"""Lines worked on at a time."""
-VIEWS = 8
-"""Views of one task."""
+DEPTH = 4
+"""Lines that `forward` works on at a time."""
+VIEWS = 16
+"""Views of one of its tasks, at most."""
+SLAB = 16
+"""Lines of one task of `adjoint`."""
 
 
 class SheetProjector:
@@ -37,7 +39,7 @@ class SheetProjector:
                 table.spacing, table.spacing_step,
             )
         )  # fmt: skip
-        self._lengths = table.lengths
+        self._lengths = tuple(part.contiguous().numpy() for part in (table.flat, table.rise, table.spread))
         least, largest = table.spacings(size)
         # What a vector reads beyond what it needs, and the zeros beyond either end.
         self.pad = -(-(math.ceil(largest * LANES) + LANES + 3) // LANES) * LANES
@@ -51,17 +53,16 @@ class SheetProjector:
         for item, out in zip(x.detach().unflatten(1, self.size), result, strict=True):
             volume, y = self._volume(), self._sinogram()
             self._within(volume).copy_(item.permute(1, 2, 0))
-            blocks = range(0, self.shape[0], VIEWS)
+            step = min(VIEWS, -(-views // (2 * torch.get_num_threads())))
             run_all(
                 partial(
                     kernels.project, volume.numpy().reshape(-1), self.size, self.pad, self._table, self.rows,
-                    (start, min(start + VIEWS, self.shape[0])), DEPTH, y.numpy().reshape(-1), self.margin,
+                    (start, min(start + step, views)), DEPTH, y.numpy().reshape(-1), self.margin,
                 )
-                for start in blocks
+                for start in range(0, views, step)
             )  # fmt: skip
-            sums = self._bins(y).transpose(1, 2)
-            for view in range(views):
-                torch.mul(sums[view], self._lengths(view).float(), out=out[view])
+            self._weigh(y)
+            out.copy_(self._bins(y).transpose(1, 2))
         return result.flatten(1)
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -70,20 +71,27 @@ class SheetProjector:
         result = y.new_empty(len(y), *self.size)
         for item, out in zip(y.detach().unflatten(1, (views, rows, columns)), result, strict=True):
             volume, sinogram = self._volume(), self._sinogram()
-            bins = self._bins(sinogram).transpose(1, 2)
-            for view in range(views):
-                torch.mul(item[view], self._lengths(view).float(), out=bins[view])
+            self._bins(sinogram).copy_(item.transpose(1, 2))
+            self._weigh(sinogram)
             for upright in self._sides:
                 lines = self.size[1] if upright else self.size[2]
                 run_all(
                     partial(
                         kernels.back_project, volume.numpy().reshape(-1), self.size, self.pad, self._table, self.rows,
-                        start, min(start + DEPTH, lines), upright, sinogram.numpy().reshape(-1), self.margin,
+                        start, min(start + SLAB, lines), upright, sinogram.numpy().reshape(-1), self.margin,
                     )
-                    for start in range(0, lines, DEPTH)
+                    for start in range(0, lines, SLAB)
                 )  # fmt: skip
             out.copy_(self._within(volume).permute(2, 0, 1))
         return result.flatten(1)
+
+    def _weigh(self, y: Tensor) -> None:
+        """Multiply the rays by their length between two lines."""
+        views, flat = self.shape[0], y.numpy().reshape(-1)
+        run_all(
+            partial(kernels.weigh, self._lengths, self.rows, (start, min(start + VIEWS, views)), flat, self.margin)
+            for start in range(0, views, VIEWS)
+        )
 
     def _volume(self) -> Tensor:
         slices, height, width = self.size
