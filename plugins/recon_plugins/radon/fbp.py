@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
@@ -89,7 +89,7 @@ class FBP:
         if y.dtype != torch.float64:
             y = y.float()
         plan = _plan(radon, self.short_scan, self.interpolation)
-        y = y * plan.weights.to(y)
+        y = y * plan.weights_like(y)
         if self.padding == "zero":
             _warn_if_truncated(y)
         y = torch.nn.functional.pad(y, plan.beyond)
@@ -108,6 +108,14 @@ class _Plan:
     back_projector: PixelDriven
     fan_step: float
     """Angle between the bins of a curved detector in radians, else 0."""
+    _weights: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict)
+
+    def weights_like(self, y: Tensor) -> Tensor:
+        """Return the weights in the precision and on the device of y, moved there once."""
+        key = (y.dtype, y.device)
+        if key not in self._weights:
+            self._weights[key] = self.weights.to(y)
+        return self._weights[key]
 
 
 _plans: WeakKeyDictionary[RayTransform, dict[tuple[ShortScan, Interpolation], _Plan]] = WeakKeyDictionary()

@@ -12,7 +12,7 @@ from recon_plugins.radon.view_table import ViewTable
 
 __all__ = ["PixelTriton"]
 
-WIDEST = 8
+WIDEST = 32
 """Most images that one program works on."""
 
 
@@ -34,7 +34,8 @@ class PixelTriton:
         rows = y.new_zeros(views, self.table.bins + 2 * self.taps, items)
         rows[:, self.taps : -self.taps, : len(y)] = y.detach().unflatten(1, (views, -1)).permute(1, 2, 0)
         x = y.new_empty(height * width, items)
-        tall, wide = (16, 32) if lanes == 1 else (8, 32 // lanes * 4)
+        tall = {1: 16, 32: 4}.get(lanes, 8)
+        wide = min(32, 1024 // lanes // tall)
         with on_device(self.device):
             kernels.interpolate[(-(-height // tall) * -(-width // wide), items // lanes)](
                 rows, self._coefficients, self._numbers, x, height, width, views, self.table.bins, items,
