@@ -31,8 +31,6 @@ def _permutation() -> tuple[str | None, int]:
     """Return the instruction that permutes a register of floats by indices in another, and the number of lanes."""
     chosen = config.CPU_FEATURES
     features = binding.get_host_cpu_features().flatten() if chosen is None else chosen
-    if config.CPU_NAME == "generic" and chosen is None:
-        features = ""
     names = features.split(",")
     if "+avx512f" in names:
         return "llvm.x86.avx512.permvar.sf.512", 16
@@ -152,6 +150,8 @@ class _Positions:
     """Code for the positions of all lanes, and for fetching what lies there."""
 
     def __init__(self, builder: ir.IRBuilder, lanes: int, windows: int, at: Any, step: Any) -> None:
+        # Without a permutation, what asks for one is compiled all the same, though never called.
+        windows = windows if PERMUTATION else lanes
         self.builder, self.lanes, self.windows = builder, lanes, windows
         self.type, self.ints = ir.VectorType(F32, lanes), ir.VectorType(I32, lanes)
         self.each = lanes // windows

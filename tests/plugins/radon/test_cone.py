@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -281,3 +285,16 @@ def test_misuse_is_explained() -> None:
     large = ConeBeamRadon(size=(128,) * 3, angles=90, source_distance=300.0, detector_distance=0.0, backend="sparse")
     with pytest.raises(UsageError, match=r"GiB.*numba"):
         large(torch.zeros(1, 1, 128, 128, 128))
+
+
+@pytest.mark.slow
+def test_processors_without_a_permutation(tmp_path: Path) -> None:
+    """Compiled for the least of processors, in a process of its own: every lane is loaded by itself."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+    code = "from recon_plugins.radon.resampling import LANES, PERMUTATION; assert (PERMUTATION, LANES) == (None, 4)"
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "independent or many_vectors"]
+    for arguments in (["-c", code], tests):
+        done = subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
