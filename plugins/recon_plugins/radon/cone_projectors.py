@@ -15,6 +15,8 @@ from recon_plugins.radon.view_table import view_table
 
 __all__ = ["volume_projector"]
 
+KERNELS = "recon_plugins.radon.cone_sheet_kernels"
+
 
 def volume_projector(
     geometry: SpatialGeometry, grid: Grid, backend: Backend, dtype: torch.dtype, device: torch.device
@@ -30,7 +32,7 @@ def volume_projector(
         If a backend that was asked for by name is missing or cannot serve, or sparse matrices would be too large.
     """
     rays = voxel_rays(geometry, grid)
-    name = choose(backend, torch.float32, device).name
+    name = choose(backend, torch.float32, device, kernels=KERNELS).name
     if name == "numba":
         if dtype == torch.float32 and rays.sheets is not None:
             from recon_plugins.radon.cone_sheets import SheetProjector

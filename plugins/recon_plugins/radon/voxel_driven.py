@@ -19,6 +19,7 @@ from recon_plugins.radon.view_table import ViewTable, view_table
 
 __all__ = ["Places", "VoxelDriven", "VoxelLookup"]
 
+KERNELS = "recon_plugins.radon.voxel_kernels"
 VALUES = 2**23
 """Values looked up at a time."""
 
@@ -61,7 +62,7 @@ class VoxelDriven(ProjectionOperator):
     def _projector(self, dtype: torch.dtype, device: torch.device) -> Projector:
         key = (dtype, device)
         if key not in self._projectors:
-            name = choose(self.backend, dtype, device).name if dtype == torch.float32 else "sparse"
+            name = choose(self.backend, dtype, device, kernels=KERNELS).name if dtype == torch.float32 else "sparse"
             arguments = self.places, self.grid.size, self.sinogram_size
             if name == "numba":
                 from recon_plugins.radon.voxel_lanes import VoxelLanes

@@ -18,6 +18,7 @@ import recon
 from recon.errors import UsageError
 from recon.testing.ellipsoids import Ellipsoid
 from recon_plugins.radon import ConeBeam, ConeBeamRadon, FanBeamRadon, Parallel3D, Radon, Radon3D, VolumeTransform
+from recon_plugins.radon.cone_sparse import SparseVolumeProjector
 
 from .volumes import gap, joseph, projected, randn, relative, sampled
 
@@ -285,6 +286,15 @@ def test_misuse_is_explained() -> None:
     large = ConeBeamRadon(size=(128,) * 3, angles=90, source_distance=300.0, detector_distance=0.0, backend="sparse")
     with pytest.raises(UsageError, match=r"GiB.*numba"):
         large(torch.zeros(1, 1, 128, 128, 128))
+
+
+def test_without_a_folder_for_compiled_code_sparse_matrices_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recon_plugins.radon.backends._imports", lambda kernels: False)
+    x = randn(1, 1, 5, 6, 7, dtype=torch.float32)
+    assert isinstance(transform("flat")._projector(torch.float32, torch.device("cpu")), SparseVolumeProjector)
+    torch.testing.assert_close(transform("flat")(x), transform("flat", backend="sparse")(x))
+    with pytest.raises(UsageError, match="NUMBA_CACHE_DIR"):
+        transform("flat", backend="numba")(x)
 
 
 @pytest.mark.slow
