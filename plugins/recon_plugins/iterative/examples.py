@@ -8,14 +8,14 @@ __all__ = ["cgls", "os_sirt", "pdhg", "pwls", "sirt"]
 
 FOURIER = {"use": "fourier", "mask": {"kind": "random", "acceleration": 1.5, "center_fraction": 0.4}}
 RADON = {"use": "radon", "size": [20, 17], "angles": 24, "pixel": 0.7}
-FAN = {"use": "fan_beam", "size": [16, 19], "angles": 30, "source_distance": 40.0, "detector_distance": 20.0}
+FAN = {"use": "fan_beam", "size": [16, 19], "angles": 20, "source_distance": 40.0, "detector_distance": 20.0}
 BLUR = {"use": "gaussian_blur", "size": [9, 12], "sigma": 0.6}
 
 
 def sirt() -> list[Example]:
     """Parallel and fan beams, within bounds; a blur."""
     return [
-        Example(params={"iterations": 50}, operator=RADON, shape=(2, 1, 20, 17), name="parallel"),
+        Example(params={"iterations": 30}, operator=RADON, shape=(2, 1, 20, 17), name="parallel"),
         Example(
             params={"constraint": "nonnegative", "upper": 1.5, "relaxation": 1.5, "stop": {"change": 1e-3}},
             operator=FAN,
@@ -29,9 +29,9 @@ def sirt() -> list[Example]:
 def os_sirt() -> list[Example]:
     """Split the views in a few subsets, and one by one."""
     return [
-        Example(params={"subsets": 6}, operator=RADON, shape=(2, 1, 20, 17), name="subsets"),
+        Example(params={"subsets": 6, "iterations": 5}, operator=RADON, shape=(2, 1, 20, 17), name="subsets"),
         Example(
-            params={"subsets": "views", "constraint": "nonnegative", "relaxation": 0.8},
+            params={"subsets": "views", "constraint": "nonnegative", "relaxation": 0.8, "iterations": 4},
             operator=FAN,
             shape=(2, 1, 16, 19),
             name="sart",
@@ -77,13 +77,13 @@ def pwls() -> list[Example]:
     """Each penalty; counts; subsets; an operator without nonnegative weights."""
     return [
         Example(
-            params={"weight": 10.0, "photons": 1e4, "constraint": "nonnegative"},
+            params={"weight": 10.0, "photons": 1e4, "constraint": "nonnegative", "iterations": 20},
             operator=RADON | {"pixel": 0.1},
             shape=(2, 1, 20, 17),
             name="quadratic",
         ),
         Example(
-            params={"weight": 0.05, "penalty": "huber", "delta": 0.05, "subsets": 4},
+            params={"weight": 0.05, "penalty": "huber", "delta": 0.05, "subsets": 4, "iterations": 8},
             operator=FAN,
             shape=(2, 2, 16, 19),
             name="huber, subsets",

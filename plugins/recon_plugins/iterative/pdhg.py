@@ -125,7 +125,7 @@ class PDHG(IterativeMethod):
         """Return the ratio of dual to image steps, for |A| = 1: that of the sizes which dual and image will have.
 
         The image is about as large as the best multiple of A^H y. The dual of the data is the weighted residual, about
-        a tenth of W y at first; where TV is minimised within a distance of the data it is a multiple of noise, whose
+        a fifteenth of W y; where TV is minimised within a distance of the data it is a multiple of noise, whose
         adjoint is about as large as gradients of TV, and random signs tell how A treats noise. Both factors are tuned.
         """
         b = problem.backprojection
@@ -135,6 +135,6 @@ class PDHG(IterativeMethod):
             signs = torch.randint(0, 2, b.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 - 1
             dual = 6 * (b[0].numel() * problem.measured) ** 0.5 / norm(problem.forward(signs.to(b).expand_as(b)))
         else:
-            dual = norm(problem.weighted(problem.y)) / 10
+            dual = norm(problem.weighted(problem.y)) / 15
         rho = self.balance * squared.sqrt() * dual / image
         return torch.where(torch.isfinite(rho) & (rho > 0), rho, 1)

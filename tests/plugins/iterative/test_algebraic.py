@@ -103,15 +103,15 @@ def test_fan_beams_volumes_and_channels(dense) -> None:
     generator = torch.Generator().manual_seed(0)
     fan = recon.build("operator", "fan_beam", size=(8, 8), angles=20, source_distance=20.0, detector_distance=5.0)
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=generator)
-    for method in (SIRT(iterations=200), OSSIRT(iterations=20, subsets="views")):
+    for method in (SIRT(iterations=100), OSSIRT(iterations=10, subsets="views")):
         result = method(fan(x), fan)
-        assert relative(result, x) < 0.15
+        assert relative(result, x) < 0.2
         torch.testing.assert_close(method(fan(x[1:, :1]), fan), result[1:, :1])
     matrix = torch.rand(40, 24, dtype=torch.float64, generator=generator)
     matrix = torch.where(matrix < 0.3, matrix, 0)
     volume = torch.rand(2, 1, 2, 3, 4, dtype=torch.float64, generator=generator)
     operator = dense(matrix, (1, 2, 3, 4))
-    assert relative(SIRT(iterations=4000)(operator(volume), operator), volume) < 1e-3
+    assert relative(SIRT(iterations=2000)(operator(volume), operator), volume) < 1e-3
 
 
 def test_single_precision_and_complex_sinograms(small) -> None:

@@ -29,20 +29,20 @@ def matrix_of(dense, operator, n: int):
 
 
 @pytest.mark.parametrize(
-    ("operator", "weight", "constraint"),
+    ("operator", "weight", "constraint", "balance"),
     [
-        ({"use": "radon", "size": [16, 16], "angles": 12, "pixel": 0.5}, 0.02, "nonnegative"),
-        ({"use": "radon", "size": [16, 16], "angles": 30, "pixel": 2.0}, 0.3, "none"),
-        ({"use": "fourier", "mask": {"acceleration": 2, "center_fraction": 0.2}}, 0.01, "none"),
-        ({"use": "fourier", "mask": {"acceleration": 2, "center_fraction": 0.2}}, 0.01, "nonnegative"),
+        ({"use": "radon", "size": [16, 16], "angles": 12, "pixel": 0.5}, 0.02, "nonnegative", 2.0),
+        ({"use": "radon", "size": [16, 16], "angles": 30, "pixel": 2.0}, 0.3, "none", 1.0),
+        ({"use": "fourier", "mask": {"acceleration": 2, "center_fraction": 0.2}}, 0.01, "none", 10.0),
+        ({"use": "fourier", "mask": {"acceleration": 2, "center_fraction": 0.2}}, 0.01, "nonnegative", 10.0),
     ],
 )
-def test_reaches_the_objective_of_fista(dense, operator, weight: float, constraint: str) -> None:
+def test_reaches_the_objective_of_fista(dense, operator, weight: float, constraint: str, balance) -> None:
     a = matrix_of(dense, recon.build("operator", operator), 16)
     y = a(phantom(16).to(a.entries.dtype))
     y = y + 0.02 * (y != 0) * randn(y)
-    fista = recon.build("method", "tv", weight=weight, iterations=500, constraint=constraint)
-    method = PDHG(weight=weight, iterations=3000, constraint=constraint)
+    fista = recon.build("method", "tv", weight=weight, iterations=300, constraint=constraint)
+    method = PDHG(weight=weight, iterations=1500, constraint=constraint, balance=balance)
     x = method(y, a)
     best = fista.objective(fista(y, a).to(x), y, a)
     assert abs(float(method.objective(x, y, a) / best) - 1) < 1e-5
@@ -62,11 +62,11 @@ def test_noise_level_is_the_same_problem_as_its_weight(dense) -> None:
     a = matrix_of(dense, recon.build("operator", "radon", size=(16, 16), angles=12, pixel=0.5), 16)
     y = a(phantom(16))
     y = y + 0.05 * randn(y)
-    weighted = PDHG(weight=0.05, iterations=3000)
+    weighted = PDHG(weight=0.05, iterations=1500, balance=3.0)
     x = weighted(y, a)
     distance = (a(x) - y).norm()
     noise = float(distance) / y.numel() ** 0.5
-    fitted = PDHG(noise=noise, iterations=3000)(y, a)
+    fitted = PDHG(noise=noise, iterations=2000)(y, a)
     assert float((a(fitted) - y).norm() / distance) == pytest.approx(1, abs=1e-4)
     assert float(total_variation(fitted) / total_variation(x)) == pytest.approx(1, abs=1e-4)
     assert float((fitted - x).norm() / x.norm()) < 5e-3
@@ -81,7 +81,7 @@ def test_weights_are_those_of_repeated_and_missing_rays(dense) -> None:
     weights[:, :, 8:] = 0
     views = [*range(8), *range(4)]
     repeated = matrix_of(dense, radon.views(views), 16)
-    method = PDHG(weight=0.2, iterations=3000)
+    method = PDHG(weight=0.2, iterations=1200, balance=3.0)
     x, expected = method(y, a, weights=weights), method(y[:, :, views], repeated)
     assert float((x - expected).norm() / expected.norm()) < 2e-3
     values = method.objective(x, y, a, weights=weights), method.objective(expected, y[:, :, views], repeated)
