@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, overload
@@ -15,7 +16,8 @@ from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.pool import run_all
 from recon_plugins.radon.rays import RayTable
-from recon_plugins.radon.symmetry import Orbits, orbit_choices
+from recon_plugins.radon.scratch import scratch
+from recon_plugins.radon.symmetry import Orbits, orbit_choices, transposed
 
 __all__ = ["LanesProjector"]
 
@@ -111,7 +113,7 @@ def work(needed: int, dtype: torch.dtype) -> float:
 
 
 class _Plan:
-    """The rays traced for one set of turns."""
+    """The rays traced for one group of turns. Lane k n + i of a vector holds turn k of image i of n."""
 
     def __init__(
         self, rays: RayTable, geometry: Geometry, size: tuple[int, ...], found: Orbits, dtype: torch.dtype
@@ -125,71 +127,101 @@ class _Plan:
         traced, view = found.traced[order], view[order]
         rank = torch.empty_like(order)
         rank[order] = torch.arange(self.traced)
-        self.place = found.place % len(self.turns) * self.traced + rank[found.place // len(self.turns)]
+        # Where each sample is found: row of the traced rays, and turn.
+        self.row, self.turn = rank[found.place // len(self.turns)], found.place % len(self.turns)
         per_bin = rays.alpha.shape[-1]
         alpha, gamma, weight, along_rows = (
             table.reshape(-1, per_bin)[traced].flatten()
             for table in (rays.alpha, rays.gamma, rays.weight, rays.along_rows)
         )
         view, sample = (index.repeat_interleave(per_bin) for index in (view, torch.arange(self.traced)))
+        by_bin = along_rows.view(-1, per_bin)
+        swapped = transposed(self.turns)
+        self.one_image = swapped is not None and bool((by_bin == by_bin[:, :1]).all())
+        """Whether the transposed image's turns are among the image's own, and no bin needs both."""
+        if swapped is not None and self.one_image:
+            self.turn = torch.where(by_bin[self.row, 0], self.turn, torch.tensor(swapped)[self.turn])
+        # For each turn and row, the sample that belongs there; one past the last if none does.
+        self.source = torch.full((len(self.turns) * self.traced,), len(self.row))
+        self.source[self.turn * self.traced + self.row] = torch.arange(len(self.row))
         # Rays along rows, then those along columns, of the transposed image.
         self.sets = []
-        for transposed, mask in ((False, along_rows), (True, ~along_rows)):
+        for columns, mask in ((False, along_rows), (True, ~along_rows)):
             if mask.any():
-                lines, cells = reversed(size) if transposed else size
+                lines, cells = reversed(size) if columns else size
                 shares = (alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask])
                 table = _fixed_point(*shares, lines, cells, self.bits)
                 # Tasks of whole groups of views: no bin is written by two.
                 _, counts = (view[mask] // TASK).unique_consecutive(return_counts=True)
                 ends = counts.cumsum(0).tolist()
-                self.sets.append((transposed, table, list(zip([0, *ends[:-1]], ends, strict=True))))
+                self.sets.append((columns, table, list(zip([0, *ends[:-1]], ends, strict=True))))
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Write the sinograms of x (n, H, W) into y (n, A D)."""
-        turned = torch.stack([turn(x) for turn in self.turns], 1).flatten(0, 1) if len(self.turns) > 1 else x
-        lanes = width(len(turned), self.dtype)
-        traced = x.new_zeros(self.traced, lanes)
-        side_by_side = x.new_zeros(lanes, *self.size) if len(turned) < lanes else turned
-        side_by_side[: len(turned)] = turned
-        pixels = side_by_side.flatten(1).T.contiguous().unflatten(0, self.size)
+        count, lanes = len(x), width(len(x) * len(self.turns), self.dtype)
         kernel = kernels.project(self.dtype.itemsize, lanes, self.bits)
-        for transposed, table, tasks in self.sets:
-            image = self._image(transposed, lanes)
-            image[:, 1:-1] = pixels.transpose(0, 1) if transposed else pixels
-            arguments = _addresses(image, image.shape[1], traced, *table)
-            lines, depth = len(image), CHUNK * WIDEST // (lanes * self.dtype.itemsize)
-            run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
-        columns = traced.T.contiguous()
-        for row, entries in zip(y, columns.split(len(self.turns)), strict=False):
-            torch.index_select(entries.view(-1), 0, self.place, out=row)
+        shape, dtype = (self.traced, lanes), self.dtype
+        with (
+            scratch(*shape, dtype=dtype, zero=True) as traced,
+            scratch(math.prod(self.size), count, dtype=dtype) as pixels,
+        ):
+            pixels.copy_(x.flatten(1).T)
+            shown = [turn(pixels.view(*self.size, count), (0, 1)) for turn in self.turns]
+            for columns, sets in self._images():
+                with scratch(*self._grid(columns), lanes, dtype=dtype) as image:
+                    image[:, 0], image[:, -1], image[..., count * len(shown) :] = 0, 0, 0
+                    for k, turned in enumerate(shown):
+                        part = turned.transpose(0, 1) if columns else turned
+                        image[:, 1:-1, k * count : (k + 1) * count] = part
+                    for table, tasks in sets:
+                        arguments = _addresses(image, image.shape[1], traced, *table)
+                        lines, depth = len(image), self._depth(lanes)
+                        run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
+            with scratch(lanes * self.traced, dtype=dtype) as entries:
+                entries.view(lanes, -1).copy_(traced.T)
+                place = torch.add(self.row, self.turn, alpha=count * self.traced)
+                for index, row in enumerate(y):
+                    torch.index_select(entries[index * self.traced :], 0, place, out=row)
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
-        count = len(y) * len(self.turns)
-        lanes = width(count, self.dtype)
-        columns = y.new_zeros(lanes, self.traced)
-        for row, entries in zip(y, columns.split(len(self.turns)), strict=False):
-            entries.view(-1).index_copy_(0, self.place, row)
-        traced = columns.T.contiguous()
+        count, lanes = len(y), width(len(y) * len(self.turns), self.dtype)
         kernel = kernels.back_project(self.dtype.itemsize, lanes, self.bits)
-        pixels = torch.zeros(())
-        for transposed, table, tasks in self.sets:
-            image = self._image(transposed, lanes)
-            lines, depth = len(image), CHUNK * WIDEST // (lanes * self.dtype.itemsize)
-            arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
-            tops = range(0, lines, depth)
-            run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
-            part = image[:, 1:-1].transpose(0, 1) if transposed else image[:, 1:-1]
-            pixels = pixels + part if pixels.ndim else part
-        parts = pixels.reshape(-1, lanes).T[:count].reshape(len(y), len(self.turns), *self.size)
-        x.copy_(self.turns[0].inverse(parts[:, 0]))
-        for index, turn in enumerate(self.turns[1:], 1):
-            x += turn.inverse(parts[:, index])
+        shape, dtype = (self.traced, lanes), self.dtype
+        with scratch(*shape, dtype=dtype) as traced, scratch(*self.size, count, dtype=dtype, zero=True) as pixels:
+            with scratch(lanes * self.traced, dtype=dtype) as entries:
+                by_turn = entries[: len(self.turns) * count * self.traced].view(len(self.turns), count, -1)
+                for index, row in enumerate(y):
+                    padded = torch.nn.functional.pad(row, (0, 1))
+                    by_turn[:, index] = padded.index_select(0, self.source).view(len(self.turns), -1)
+                entries[by_turn.numel() :] = 0
+                traced.copy_(entries.view(lanes, -1).T)
+            for columns, sets in self._images():
+                with scratch(*self._grid(columns), lanes, dtype=dtype, zero=True) as image:
+                    lines, depth = len(image), self._depth(lanes)
+                    for table, tasks in sets:
+                        arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
+                        tops = range(0, lines, depth)
+                        run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
+                    shown = image[:, 1:-1].transpose(0, 1) if columns else image[:, 1:-1]
+                    for k, turn in enumerate(self.turns):
+                        pixels += turn.inverse(shown[..., k * count : (k + 1) * count], (0, 1))
+            x.flatten(1).copy_(pixels.flatten(0, 1).T)
 
-    def _image(self, transposed: bool, lanes: int) -> Tensor:
-        """Return an empty image (lines, cells, lanes), with a cell of zeros on either end of a line."""
-        lines, cells = reversed(self.size) if transposed else self.size
-        return torch.zeros(lines, cells + 2, lanes, dtype=self.dtype)
+    def _images(self) -> list[tuple[bool, list[Any]]]:
+        """Tell the images that are worked on, transposed or not, and the tables of the rays through each."""
+        if self.one_image:
+            return [(False, [(table, tasks) for _, table, tasks in self.sets])]
+        return [(columns, [(table, tasks)]) for columns, table, tasks in self.sets]
+
+    def _depth(self, lanes: int) -> int:
+        """Lines worked on at a time."""
+        return CHUNK * WIDEST // (lanes * self.dtype.itemsize)
+
+    def _grid(self, columns: bool) -> tuple[int, int]:
+        """Lines and cells of an image, with a cell of zeros on either end of a line."""
+        lines, cells = reversed(self.size) if columns else self.size
+        return lines, cells + 2
 
 
 def _addresses(image: Tensor, cells: int, traced: Tensor, *table: Tensor) -> tuple[int, ...]:

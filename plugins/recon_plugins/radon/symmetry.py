@@ -11,7 +11,7 @@ from torch import Tensor
 from recon_plugins.radon.geometry import Geometry, ParallelBeam
 from recon_plugins.radon.grid import Grid
 
-__all__ = ["Orbits", "Turn", "ViewOrbits", "orbit_choices", "view_orbits"]
+__all__ = ["Orbits", "Turn", "ViewOrbits", "orbit_choices", "transposed", "view_orbits"]
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Turn:
     quarters: int
     mirror: bool
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Turn images (..., H, W)."""
-        return torch.rot90(x.flip(-1) if self.mirror else x, self.quarters, (-2, -1))
+    def __call__(self, x: Tensor, axes: tuple[int, int] = (-2, -1)) -> Tensor:
+        """Turn images (..., H, W), or those that have rows and columns as other axes."""
+        return torch.rot90(x.flip(axes[1]) if self.mirror else x, self.quarters, axes)
 
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, axes: tuple[int, int] = (-2, -1)) -> Tensor:
         """Turn back."""
-        x = torch.rot90(x, -self.quarters, (-2, -1))
-        return x.flip(-1) if self.mirror else x
+        x = torch.rot90(x, -self.quarters, axes)
+        return x.flip(axes[1]) if self.mirror else x
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,14 @@ def _orbits(turns: tuple[Turn, ...], maps: list[Tensor]) -> Orbits:
     for index in reversed(range(len(maps))):
         place[maps[index][traced]] = torch.arange(len(traced)) * len(maps) + index
     return Orbits(turns, traced, place)
+
+
+def transposed(turns: tuple[Turn, ...]) -> list[int] | None:
+    """For each turn, which of them shows an image as this one does after transposition; None if one lacks."""
+    image = torch.arange(9).view(3, 3)
+    shown = [turn(image) for turn in turns]
+    found = [[i for i, other in enumerate(shown) if torch.equal(other, x.T)] for x in shown]
+    return [matches[0] for matches in found] if all(found) else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ pytest.importorskip("numba")
 from recon.errors import UsageError
 from recon_plugins.radon import FanBeamRadon, Radon
 from recon_plugins.radon.lanes import LanesProjector
+from recon_plugins.radon.machine import has_feature
+from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.sparse import SparseProjector
 from recon_plugins.radon.symmetry import orbit_choices
 
@@ -217,3 +219,81 @@ def test_without_numba_the_sparse_matrices_take_over(monkeypatch: pytest.MonkeyP
     assert isinstance(operator._projector(x.dtype, x.device), SparseProjector)
     with pytest.raises(UsageError, match="pip install"):
         operator.with_(backend="numba")
+
+
+def test_without_avx2_single_images_go_through_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recon_plugins.radon import bundles
+
+    radon, x = CASES[3], randn(1, 1, 16, 16)
+    y = radon(x)
+    monkeypatch.setattr(bundles, "has_feature", lambda name: False)
+    plain = radon.with_()
+    torch.testing.assert_close(plain(x), y, rtol=1e-5, atol=1e-5)
+    assert not plain._projector(torch.float32, torch.device("cpu"))._bundles.fits
+
+
+def test_bundles_are_taken_for_single_images_where_rays_lie_close() -> None:
+    def taken(radon: Radon, batch: int) -> list[str]:
+        projector = radon._projector(torch.float32, torch.device("cpu"))
+        return [type(plan).__name__ for _, plan in projector._split(batch, bundles=True)]
+
+    close = Radon(size=(40, 40), angles=[0.1, 0.5, 1.2], offset=0.3)
+    bundled = "Bundles" if has_feature("avx2") else "_Plan"
+    assert taken(close, 1) == [bundled]
+    assert taken(close, 2) == [bundled] * (2 if bundled == "Bundles" else 1)
+    assert taken(close, 8) == ["_Plan"]
+    assert taken(Radon(size=(40, 40), angles=40), 1) == ["_Plan"]  # eight turns
+    # A short focal length spreads the rays beyond what a bundle may span.
+    wide = FanBeamRadon(
+        size=(60, 50), angles=[0.1, 0.9, 3.3], source_distance=45.0, detector_distance=0.0, bin_size=2.5, rays_per_bin=1
+    )
+    assert taken(wide, 1) == ["_Plan"]
+
+
+@pytest.mark.parametrize("radon", [CASES[2], CASES[3], CASES[4], CASES[8]], ids=["33x20", "16x16", "17x17", "fan"])
+def test_bundles_equal_the_reference(radon: Radon) -> None:
+    from recon_plugins.radon.bundles import Bundles
+
+    bundles = Bundles(radon.rays(), radon.size)
+    if not bundles.fits:
+        pytest.skip("needs AVX2")
+    x = randn(2, *radon.size)
+    y = torch.empty(2, math.prod(radon.sinogram_size))
+    bundles.forward(x, y)
+    expected = radon.with_(backend="sparse")(x.double()[:, None]).flatten(1)
+    assert relative(y, expected) < 4e-7
+
+
+@cases
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_no_ray_leaves_the_array(radon: Radon, itemsize: int) -> None:
+    """What the tables say of each ray's first and last line, in exact integers: the two cells lie within the line."""
+    from recon_plugins.radon import kernels
+    from recon_plugins.radon.lanes import _fixed_point
+
+    rays = radon.rays()
+    for along_rows, (lines, cells) in ((True, radon.size), (False, radon.size[::-1])):
+        mask = rays.along_rows == along_rows
+        bits = kernels.fraction(itemsize, sum(radon.size))
+        columns = (rays.alpha[mask], rays.gamma[mask], rays.weight[mask], torch.arange(int(mask.sum())))
+        alpha, gamma, _, first, stop, _ = _fixed_point(*columns, lines, cells, bits)
+        for a, g, low, high in zip(alpha.tolist(), gamma.tolist(), first.tolist(), stop.tolist(), strict=True):
+            assert 0 <= low <= lines
+            assert high <= lines
+            for line in (low, high - 1) if low < high else ():
+                assert 0 <= (a + g * line) >> bits <= cells
+            outside = [line for line in (low - 1, high) if 0 <= line < lines and low < high]
+            assert all(not 0 <= (a + g * line) >> bits <= cells for line in outside)
+
+
+def test_scratch_memory_is_one_users_at_a_time() -> None:
+    with scratch(3, 4, dtype=torch.float32, zero=True) as a, scratch(3, 4, dtype=torch.float32) as b:
+        b.fill_(7)
+        assert not a.any()
+    with scratch(2, 5, dtype=torch.float64, zero=True) as c:
+        assert c.shape == (2, 5)
+        assert not c.any()
+    with torch.inference_mode(), scratch(5, dtype=torch.float32) as d:
+        d.fill_(1)
+    with scratch(5, dtype=torch.float32) as d:
+        d.fill_(2)  # no tensor of inference mode is left over
