@@ -85,9 +85,8 @@ class Entry:
         missing = [name for name in component.requires if importlib.util.find_spec(name.partition(".")[0]) is None]
         if missing:
             target = f"{self.plugin.distribution}[{component.extra}]" if component.extra else " ".join(missing)
-            raise MissingDependencyError(
-                f"{component.kind} {self.name!r} needs {', '.join(missing)}: pip install '{target}'"
-            )
+            how = component.install or f"pip install '{target}'"
+            raise MissingDependencyError(f"{component.kind} {self.name!r} needs {', '.join(missing)}: {how}")
         try:
             return resolve_target(component.target)
         except (Exception, SystemExit) as error:

@@ -40,6 +40,8 @@ class Component:
         Modules that must be importable, checked without importing them.
     extra
         Extra of the plugin's distribution that brings `requires`.
+    install
+        How to get `requires` where pip cannot.
     suffixes
         File name endings that a reader or writer handles, with the dot: ``(".nii", ".nii.gz")``; a reader of whole
         folders lists "/".
@@ -69,6 +71,7 @@ class Component:
     examples: str | None = None
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    install: str | None = None
     suffixes: tuple[str, ...] = ()
     magic: tuple[tuple[int, bytes], ...] = ()
     adjoint_rtol: float | None = None

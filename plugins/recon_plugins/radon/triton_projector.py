@@ -42,9 +42,12 @@ class Blocks:
 
 
 def blocks_for(lanes: int) -> Blocks:
-    """Return the sizes for so many images side by side."""
+    """Return the sizes for so many images side by side.
+
+    Those for 32 and for 1 are the best of a sweep on an H200 (`tests/benchmarks/ct_gpu.py`), or near it.
+    """
     if lanes <= 4:
-        return Blocks(4, 32, 8, 4, 8, 16, 2, 4)
+        return Blocks(4, 32, 8, 4, 16, 16, 2, 2)
     if lanes <= 16:
         return Blocks(8, 8, 4, 4, 8, 16, 2, 4)
     return Blocks(4, 32, 1, 8, 4, 32, 1, 4)
@@ -124,9 +127,12 @@ class TritonProjector:
                     source, plan.starts, flat.factor if flat else packed, packed, len(source), self.samples,
                     plan.views, plan.bins, plan.per_bin, pad, SCALED=flat is not None, BINS=cells, **shape,
                 )  # fmt: skip
-                tiles = (_ceil(height, b.tall), _ceil(width, b.wide), groups)
+                # Fans in narrow tiles: differences to the ray in the middle lose digits with its distance.
+                wide = min(b.wide, 16) if flat else b.wide
+                tall = b.tall * b.wide // wide
+                tiles = (_ceil(height, tall), _ceil(width, wide), groups)
                 common = (plan.turned, target, len(source), height, width, plan.views, plan.rays)
-                shape |= {"TALL": b.tall, "WIDE": b.wide, "num_warps": b.tile_warps}
+                shape |= {"TALL": tall, "WIDE": wide, "num_warps": b.tile_warps}
                 if even:
                     kernels.back_project_parallel[tiles](
                         packed, even.origin, even.slopes, even.shares, *common, pad,
