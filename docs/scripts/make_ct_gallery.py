@@ -3,8 +3,8 @@
     python docs/scripts/make_ct_gallery.py walnut tooth
     python docs/scripts/make_ct_gallery.py clinical --arrays arrays.npz --weights weights
 
-The clinical pictures take what `train_ct_gallery.py --evaluate` wrote. Every picture is captioned with what it shows; figures are
-computed here or read from those files, none is typed in.
+The clinical pictures take what `train_ct_gallery.py --evaluate` wrote. Figures in captions are computed here or read
+from those files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import recon
@@ -68,8 +67,9 @@ def walnut():
         operator, row = scan.operator(), []
         for title, config in methods.items():
             x = recon.build("method", config)(scan.data, operator)
-            shown = Image.fromarray(gray(x[0, 0, 60:530, 50:510], 0, 0.055)).resize((306, 313), Image.Resampling.LANCZOS)
-            row.append((title, f"{views} views, {residual(operator, x, scan.data)}", np.asarray(shown)))
+            shown = Image.fromarray(gray(x[0, 0, 60:530, 50:510], 0, 0.055))
+            shown = np.asarray(shown.resize((306, 313), Image.Resampling.LANCZOS))
+            row.append((title, f"{views} views, {residual(operator, x, scan.data)}", shown))
         rows.append(row)
     sheet(rows, "ct_walnut.png")
 
@@ -81,7 +81,8 @@ def tooth():
     for title, operator in (("Axis in the middle", found.with_(offset=0.0)), ("Axis found by the reader", found)):
         x = recon.build("method", "fbp", filter="hann")(scan.data[:1], operator)[0, 0, 180:560, 170:590]
         bins = operator.geometry.offset / operator.geometry.bin_size
-        row.append((title, f"{len(operator.theta)} views, FBP, axis {bins:+.1f} bins away", gray(x, 0, float(x.quantile(0.998)))))
+        caption = f"{len(operator.theta)} views, FBP, axis {bins:+.1f} bins away"
+        row.append((title, caption, gray(x, 0, float(x.quantile(0.998)))))
     sheet([row], "ct_tooth.png")
 
 
@@ -100,7 +101,8 @@ def clinical(arrays, weights):
         trained = f"{log[task]['seconds']:.0f} s on {log[task]['device']}"
         for method, label in (("fbp", "FBP"), ("tv", "Total variation"), ("network", f"FBPConvNet, trained {trained}")):
             value = scores[task][method][number]
-            row.append((label, f"{value['psnr']:.1f} dB, SSIM {value['ssim']:.3f}, {value['rmse_hu']:.0f} HU", cell(method)))
+            caption = f"{value['psnr']:.1f} dB, SSIM {value['ssim']:.3f}, {value['rmse_hu']:.0f} HU"
+            row.append((label, caption, cell(method)))
         rows.append(row)
     sheet(rows, "ct_clinical.png")
 

@@ -273,7 +273,8 @@ def show(report: dict[str, Any]) -> None:
     limit = report["ceilings"]
     print(
         f"\n{report['card']}, torch {report['torch']}, triton {report['triton']}: copy "
-        f"{limit['memory'] / 1e12:.2f} TB/s, first-level cache {limit['cache'] / 1e12:.1f} TB/s, {limit['multiply-adds'] / 1e12:.1f} T multiply-adds/s"
+        f"{limit['memory'] / 1e12:.2f} TB/s, first-level cache {limit['cache'] / 1e12:.1f} TB/s, "
+        f"{limit['multiply-adds'] / 1e12:.1f} T multiply-adds/s"
     )
     print(
         f"{report['size']}^2 x {report['views']:<19d}warm ms  cold ms  images/s  Gtap/s  FMA %  L1 %  mem %  dot test"
