@@ -272,8 +272,8 @@ def main() -> None:
 def show(report: dict[str, Any]) -> None:
     limit = report["ceilings"]
     print(
-        f"\n{report['card']}, torch {report['torch']}, triton {report['triton']}: copy "
-        f"{limit['memory'] / 1e12:.2f} TB/s, first-level cache {limit['cache'] / 1e12:.1f} TB/s, "
+        f"\n{report['card']}, torch {report['torch']}, triton {report['triton']}: "
+        f"copy {limit['memory'] / 1e12:.2f} TB/s, first-level cache {limit['cache'] / 1e12:.1f} TB/s, "
         f"{limit['multiply-adds'] / 1e12:.1f} T multiply-adds/s"
     )
     print(
