@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, overload
 
@@ -18,17 +19,20 @@ from recon_plugins.radon.pool import run_all
 from recon_plugins.radon.rays import RayTable
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.symmetry import Orbits, orbit_choices, transposed
+from recon_plugins.radon.transpose import transpose
 
 __all__ = ["LanesProjector"]
 
 VIEWS = 4
 """Neighbouring views whose rays to one bin are followed one after the other: they meet nearly the same cells."""
-TASK = 24
-"""Views that one task projects."""
+TASKS, TASK = 8, 48
+"""Into how many tasks a projection is divided, at least, and the most views of one."""
 WIDEST = 128
 """Most bytes of a vector: four registers of 256 bits."""
-CHUNK = 8
-"""Lines that are worked on at a time with the widest vectors, more with others: what of them is in use fits L1."""
+RUN = 32
+"""Bytes of the images at one pixel from which turning them is fast with the images innermost."""
+LINES = 16
+"""Lines that are worked on at a time, half of them with the widest vectors: what is in use of them fits L1."""
 EFFORT = 4.0
 """Work per line of a ray that does not depend on the lanes, over that per register."""
 BUNDLED = 1.0
@@ -144,6 +148,7 @@ class _Plan:
         # For each turn and row, the sample that belongs there; one past the last if none does.
         self.source = torch.full((len(self.turns) * self.traced,), len(self.row))
         self.source[self.turn * self.traced + self.row] = torch.arange(len(self.row))
+        whole = max(1, min(TASK, int(view[-1] + 1) // TASKS) // VIEWS) * VIEWS
         # Rays along rows, then those along columns, of the transposed image.
         self.sets = []
         for columns, mask in ((False, along_rows), (True, ~along_rows)):
@@ -152,7 +157,7 @@ class _Plan:
                 shares = (alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask])
                 table = _fixed_point(*shares, lines, cells, self.bits)
                 # Tasks of whole groups of views: no bin is written by two.
-                _, counts = (view[mask] // TASK).unique_consecutive(return_counts=True)
+                _, counts = (view[mask] // whole).unique_consecutive(return_counts=True)
                 ends = counts.cumsum(0).tolist()
                 self.sets.append((columns, table, list(zip([0, *ends[:-1]], ends, strict=True))))
 
@@ -160,53 +165,86 @@ class _Plan:
         """Write the sinograms of x (n, H, W) into y (n, A D)."""
         count, lanes = len(x), width(len(x) * len(self.turns), self.dtype)
         kernel = kernels.project(self.dtype.itemsize, lanes, self.bits)
-        shape, dtype = (self.traced, lanes), self.dtype
-        with (
-            scratch(*shape, dtype=dtype, zero=True) as traced,
-            scratch(math.prod(self.size), count, dtype=dtype) as pixels,
-        ):
-            pixels.copy_(x.flatten(1).T)
-            shown = [turn(pixels.view(*self.size, count), (0, 1)) for turn in self.turns]
-            for columns, sets in self._images():
-                with scratch(*self._grid(columns), lanes, dtype=dtype) as image:
-                    image[:, 0], image[:, -1], image[..., count * len(shown) :] = 0, 0, 0
-                    for k, turned in enumerate(shown):
-                        part = turned.transpose(0, 1) if columns else turned
-                        image[:, 1:-1, k * count : (k + 1) * count] = part
-                    for table, tasks in sets:
-                        arguments = _addresses(image, image.shape[1], traced, *table)
-                        lines, depth = len(image), self._depth(lanes)
-                        run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
-            with scratch(lanes * self.traced, dtype=dtype) as entries:
-                entries.view(lanes, -1).copy_(traced.T)
-                place = torch.add(self.row, self.turn, alpha=count * self.traced)
+        with scratch(self.traced, lanes, dtype=self.dtype, zero=True) as traced:
+            with self._shown(x) as shown:
+                for columns, sets in self._images():
+                    with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
+                        image[:, 0], image[:, -1], image[..., count * len(self.turns) :] = 0, 0, 0
+                        for lane, pixels in shown:
+                            part = pixels.transpose(0, 1) if columns else pixels
+                            image[:, 1:-1, lane : lane + pixels.shape[2]] = part
+                        for table, tasks in sets:
+                            arguments = _addresses(image, image.shape[1], traced, *table)
+                            lines, depth = len(image), self._depth(lanes)
+                            run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
+            with (
+                scratch(lanes, self.traced, dtype=self.dtype) as entries,
+                scratch(len(self.row), dtype=torch.long) as place,
+            ):
+                transpose(traced, entries)
+                torch.add(self.row, self.turn, alpha=count * self.traced, out=place)
                 for index, row in enumerate(y):
-                    torch.index_select(entries[index * self.traced :], 0, place, out=row)
+                    torch.index_select(entries.view(-1)[index * self.traced :], 0, place, out=row)
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
         count, lanes = len(y), width(len(y) * len(self.turns), self.dtype)
         kernel = kernels.back_project(self.dtype.itemsize, lanes, self.bits)
-        shape, dtype = (self.traced, lanes), self.dtype
-        with scratch(*shape, dtype=dtype) as traced, scratch(*self.size, count, dtype=dtype, zero=True) as pixels:
-            with scratch(lanes * self.traced, dtype=dtype) as entries:
-                by_turn = entries[: len(self.turns) * count * self.traced].view(len(self.turns), count, -1)
+        with scratch(self.traced, lanes, dtype=self.dtype) as traced:
+            with scratch(lanes, self.traced, dtype=self.dtype) as entries:
+                by_turn = entries[: len(self.turns) * count].view(len(self.turns), count, -1)
                 for index, row in enumerate(y):
                     padded = torch.nn.functional.pad(row, (0, 1))
                     by_turn[:, index] = padded.index_select(0, self.source).view(len(self.turns), -1)
-                entries[by_turn.numel() :] = 0
-                traced.copy_(entries.view(lanes, -1).T)
+                entries[len(self.turns) * count :] = 0
+                transpose(entries, traced)
+            x.zero_()
             for columns, sets in self._images():
-                with scratch(*self._grid(columns), lanes, dtype=dtype, zero=True) as image:
+                with scratch(*self._grid(columns), lanes, dtype=self.dtype, zero=True) as image:
                     lines, depth = len(image), self._depth(lanes)
                     for table, tasks in sets:
                         arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
                         tops = range(0, lines, depth)
                         run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
-                    shown = image[:, 1:-1].transpose(0, 1) if columns else image[:, 1:-1]
-                    for k, turn in enumerate(self.turns):
-                        pixels += turn.inverse(shown[..., k * count : (k + 1) * count], (0, 1))
-            x.flatten(1).copy_(pixels.flatten(0, 1).T)
+                    self._add_back(image[:, 1:-1].transpose(0, 1) if columns else image[:, 1:-1], x)
+
+    @contextmanager
+    def _shown(self, x: Tensor) -> Iterator[list[tuple[int, Tensor]]]:
+        """Give the turns of x (n, H, W) with the images innermost, (H, W, n), and the lane at which each starts.
+
+        Few images are turned before their axes are moved, in one piece; many after, each turn by itself.
+        """
+        count, pixels = len(x), math.prod(self.size)
+        if count * self.dtype.itemsize >= RUN or len(self.turns) == 1:
+            with scratch(pixels, count, dtype=self.dtype) as inner:
+                transpose(x.reshape(count, pixels), inner)
+                inner = inner.view(*self.size, count)
+                yield [(k * count, turn(inner, (0, 1))) for k, turn in enumerate(self.turns)]
+            return
+        lanes = count * len(self.turns)
+        with scratch(lanes, pixels, dtype=self.dtype) as outer, scratch(pixels, lanes, dtype=self.dtype) as inner:
+            for k, turn in enumerate(self.turns):
+                outer[k * count : (k + 1) * count] = turn(x).reshape(count, pixels)
+            transpose(outer, inner)
+            yield [(0, inner.view(*self.size, lanes))]
+
+    def _add_back(self, shown: Tensor, x: Tensor) -> None:
+        """Turn what the lanes of an image (H, W, lanes) hold back, and add it to x (n, H, W)."""
+        count, pixels = len(x), math.prod(self.size)
+        lanes = count * len(self.turns)
+        with scratch(pixels, lanes, dtype=self.dtype) as inner, scratch(lanes, pixels, dtype=self.dtype) as outer:
+            if count * self.dtype.itemsize >= RUN:
+                total = inner.view(-1)[: pixels * count].view(*self.size, count).zero_()
+                for k, turn in enumerate(self.turns):
+                    total += turn.inverse(shown[..., k * count : (k + 1) * count], (0, 1))
+                part = outer.view(-1)[: count * pixels].view(count, pixels)
+                transpose(total.view(pixels, count), part)
+                x += part.view(x.shape)
+            else:
+                inner.view(*self.size, lanes).copy_(shown[..., :lanes])
+                transpose(inner, outer)
+                for turn, part in zip(self.turns, outer.view(-1, *x.shape), strict=True):
+                    x += turn.inverse(part)
 
     def _images(self) -> list[tuple[bool, list[Any]]]:
         """Tell the images that are worked on, transposed or not, and the tables of the rays through each."""
@@ -216,7 +254,7 @@ class _Plan:
 
     def _depth(self, lanes: int) -> int:
         """Lines worked on at a time."""
-        return CHUNK * WIDEST // (lanes * self.dtype.itemsize)
+        return LINES // 2 if lanes * self.dtype.itemsize == WIDEST else LINES
 
     def _grid(self, columns: bool) -> tuple[int, int]:
         """Lines and cells of an image, with a cell of zeros on either end of a line."""

@@ -21,6 +21,7 @@ from recon_plugins.radon.machine import has_feature
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.sparse import SparseProjector
 from recon_plugins.radon.symmetry import orbit_choices
+from recon_plugins.radon.transpose import transpose
 
 FAN = {"source_distance": 60.0, "detector_distance": 40.0}
 CASES = [
@@ -297,3 +298,14 @@ def test_scratch_memory_is_one_users_at_a_time() -> None:
         d.fill_(1)
     with scratch(5, dtype=torch.float32) as d:
         d.fill_(2)  # no tensor of inference mode is left over
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(8, 1000), (16, 77), (32, 70001), (4, 100), (24, 64), (3, 50), (8, 5), (8, 0)])
+def test_transposing_moves_every_entry(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    a = torch.arange(math.prod(shape)).view(shape).to(dtype)
+    b, c = torch.empty(shape[::-1], dtype=dtype), torch.empty(shape, dtype=dtype)
+    transpose(a, b)
+    assert torch.equal(b, a.T)
+    transpose(b, c)
+    assert torch.equal(c, a)

@@ -1,0 +1,74 @@
+"""Moving the axis of images from first to last and back, by blocks that are transposed in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from threading import Lock
+from typing import Any
+
+from torch import Tensor
+
+from recon_plugins.radon.machine import DOUBLE, FLOAT, I32, I64, Code, numbers, vector
+from recon_plugins.radon.pool import run_all
+
+__all__ = ["transpose"]
+
+TASK = 1 << 16
+"""Entries of the long axis that one task moves."""
+
+_compiling = Lock()
+
+
+def transpose(source: Tensor, target: Tensor) -> None:
+    """Write the transpose of one matrix into another; fast if one side is short and fills registers.
+
+    Shapes: source (m, n), target (n, m), both contiguous and of one precision.
+    """
+    side = 32 // source.itemsize
+    short, long = sorted(source.shape)
+    whole = long - long % side
+    if short % side or short > 128 or not whole:
+        target.copy_(source.T)
+        return
+    gather = source.shape[0] == short  # the short axis comes first and becomes the last
+    with _compiling:
+        kernel = _compiled(source.itemsize, gather)
+    arguments = (source.data_ptr(), target.data_ptr(), short, long)
+    run_all([partial(kernel, *arguments, start, min(start + TASK, whole)) for start in range(0, whole, TASK)])
+    if gather:
+        target[whole:] = source[:, whole:].T
+    else:
+        target[:, whole:] = source[whole:].T
+
+
+@cache
+def _compiled(itemsize: int, gather: bool) -> Callable[..., None]:
+    """Move entries [begin, end) of the long axis: (short, long) to (long, short), or the other way."""
+    number, side = (FLOAT, 8) if itemsize == 4 else (DOUBLE, 4)
+    rows = vector(number, side).as_pointer()
+    code = Code(
+        "transpose",
+        {"source": number.as_pointer(), "target": number.as_pointer()}
+        | dict.fromkeys(("short", "long", "begin", "end"), I64),
+    )
+    emit = code.emit
+
+    def place(array: Any, row: Any, column: Any, stride: Any) -> Any:
+        return emit.bitcast(emit.gep(array, [emit.add(emit.mul(row, stride), column)]), rows)
+
+    halves = [[half * side // 2 + i // 2 + side * (i % 2) for i in range(side)] for half in (0, 1)]
+    with code.loop(code.begin, code.end, side) as entry, code.loop(I64(0), code.short, side) as lane:
+        steps = [I64(index) for index in range(side)]
+        lanes, entries = ([emit.add(start, step) for step in steps] for start in (lane, entry))
+        long_first = [(row, lane, code.short) for row in entries]
+        short_first = [(row, entry, code.long) for row in lanes]
+        reads, writes = (short_first, long_first) if gather else (long_first, short_first)
+        block = [emit.load(place(code.source, *read), align=itemsize) for read in reads]
+        # Interleaving the halves of the rows, as often as the side is halved, transposes the block.
+        for _ in range(side.bit_length() - 1):
+            pairs = zip(block[: side // 2], block[side // 2 :], strict=True)
+            block = [emit.shuffle_vector(a, b, numbers(I32, half)) for a, b in pairs for half in halves]
+        for value, write in zip(block, writes, strict=True):
+            emit.store(value, place(code.target, *write), align=itemsize)
+    return code.compile()
