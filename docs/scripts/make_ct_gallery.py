@@ -92,17 +92,21 @@ def clinical(arrays, weights):
     with np.load(arrays) as stored:
         files = sorted({name.split("/")[1] for name in stored})
         kept = {name: stored[name] for name in stored}
-    chosen = files[len(files) // 2]
+    chosen = files[0]
+
+    def cell(task, method):
+        pixels = gray(kept[f"{task}/{chosen}/{method}"], *WINDOW)[56:456, 6:506]
+        return np.asarray(Image.fromarray(pixels).resize((340, 272), Image.Resampling.LANCZOS))
+
     rows = []
     for task, title in (("sparse_view", "60 views"), ("low_dose", "a quarter of the dose")):
-        cell = lambda method: gray(kept[f"{task}/{chosen}/{method}"], *WINDOW)[56:456, 6:506]  # noqa: B023, E731
-        row = [("Reference", title, cell("target"))]
+        row = [("Reference", title, cell(task, "target"))]
         number = [n.split("/")[1] for n in kept if n.startswith(task) and n.endswith("/target")].index(chosen)
-        trained = f"{log[task]['seconds']:.0f} s on {log[task]['device']}"
-        for method, label in (("fbp", "FBP"), ("tv", "Total variation"), ("network", f"FBPConvNet, trained {trained}")):
+        network = f"FBPConvNet, {log[task]['steps']} steps"
+        for method, label in (("fbp", "FBP"), ("tv", "Total variation"), ("network", network)):
             value = scores[task][method][number]
             caption = f"{value['psnr']:.1f} dB, SSIM {value['ssim']:.3f}, {value['rmse_hu']:.0f} HU"
-            row.append((label, caption, cell(method)))
+            row.append((label, caption, cell(task, method)))
         rows.append(row)
     sheet(rows, "ct_clinical.png")
 
