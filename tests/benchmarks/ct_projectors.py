@@ -1,19 +1,26 @@
-"""Projectors at 512 x 512 x 720: CPU time per image against scikit-image and ASTRA, and two threads against one.
+"""Projectors at 512 x 512 x 720: CPU time per image against scikit-image, deepinv and ASTRA, and against the processor.
 
 Contenders take turns within one process; a figure is the median of process CPU time (of wall time for the threads), a
 ratio that of two medians. Beside every speed stand the gap of the dot test and the distance to the analytic sinogram
-of an ellipse. ASTRA (CPU kernels) is taken if it can be imported; without numba the sparse matrices are measured.
+of an ellipse. ASTRA (CPU kernels) and deepinv are taken if they are there; without numba the sparse matrices are
+measured.
 
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/ct_projectors.py [--size 512] [--views 720] [--repeat 5] [--peers]
+     [--threads] [--first-call] [--memory] [--roofline]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,6 +97,23 @@ def scikit_image(size: int, views: int) -> dict[str, Run]:
     }
 
 
+def deepinv(size: int, views: int) -> dict[str, Run]:
+    """Its Radon transform with the gradient as adjoint, one view at a time, and its unfiltered back-projection."""
+    package = importlib.util.find_spec("deepinv")
+    if package is None or package.origin is None:
+        return {}
+    # The one module, which needs torch alone.
+    path = Path(package.origin).parent / "physics" / "functional" / "radon.py"
+    spec = importlib.util.spec_from_file_location("deepinv_radon", path)
+    module: Any = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    degrees = torch.arange(views) * (180 / views)
+    project, x = module.Radon(size, degrees, False, parallel_computation=False), torch.rand(1, 1, size, size)
+    y = project(x)
+    back = module.IRadon(size, degrees, False, use_filter=False, out_size=size, parallel_computation=False)
+    return {"deepinv forward": lambda: project(x), "deepinv adjoint": lambda: back(y)}
+
+
 def astra(radon: Radon | FanBeamRadon, kernel: str, name: str) -> dict[str, Run]:
     try:
         import astra
@@ -146,28 +170,143 @@ def threads(radon: Radon, repeat: int) -> None:
               f"{times[f'{name}, 1'] / times[f'{name}, 2']:.2f} x")  # fmt: skip
 
 
+FIRST_CALL = """
+import time, torch
+from recon_plugins.radon import Radon
+torch.set_num_threads(1)
+radon, x = Radon(size=(64, 64), angles=16), torch.ones(1, 1, 64, 64)
+start = time.process_time()
+y = radon(x)
+middle = time.process_time()
+radon.adjoint(y)
+print(middle - start, time.process_time() - middle)
+"""
+
+
+def first_call() -> None:
+    found = [
+        subprocess.run([sys.executable, "-c", FIRST_CALL], check=True, capture_output=True, text=True) for _ in range(5)
+    ]
+    forward, adjoint = (statistics.median(float(run.stdout.split()[k]) for run in found) for k in (0, 1))
+    print(f"\nfirst calls of a process, after importing torch: {forward:.2f} s of CPU forward, {adjoint:.2f} s adjoint")
+
+
+def memory(size: int, views: int) -> None:
+    """Peak memory that forward and adjoint add, each contender in a process of its own."""
+    print()
+    for name in ("recon batch 1", "recon batch 16", "deepinv"):
+        command = [sys.executable, __file__, "--size", str(size), "--views", str(views), "--memory-of", name]
+        run = subprocess.run(command, check=False, capture_output=True, text=True)
+        print(f"  {name:28s}" + (run.stdout.strip() or "did not finish (out of memory)"))
+
+
+def peak() -> float:
+    """Return the most memory that this process has had, in MiB (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def memory_of(name: str, size: int, views: int) -> None:
+    if name.startswith("deepinv"):
+        # Both directions hold a table of sampling points for every view.
+        torch.set_num_threads(1)
+        deepinv(8, 2)
+        before = peak()
+        for run in deepinv(size, views).values():
+            run()
+    else:
+        batch = int(name.split()[-1])
+        Radon(size=(8, 8), angles=2)(torch.zeros(1, 1, 8, 8))
+        x = torch.zeros(batch, 1, size, size)
+        before = peak()
+        radon = Radon(size=(size, size), angles=views)
+        radon.adjoint(radon(x))
+    print(f"{peak() - before:.0f} MiB above the start")
+
+
+def roofline(radon: Radon, repeat: int) -> None:
+    """How many multiply-adds and loads of 256 bits the processor does from its first cache, and how many we do."""
+    from recon_plugins.radon.machine import FLOAT, I64, Code, vector
+
+    eight = vector(FLOAT, 8)
+
+    def kernel(loads: bool) -> Run:
+        code = Code("peak", {"values": eight.as_pointer(), "rounds": I64, "count": I64})
+        emit = code.emit
+        values = [emit.load(emit.gep(code.values, [I64(k)]), align=4) for k in range(11)]
+        sums = [code.variable(value) for value in values[:10]]
+        with code.loop(I64(0), code.rounds), code.loop(I64(0), code.count, 10) as index:
+            for k, total in enumerate(sums):
+                factor = emit.load(emit.gep(code.values, [emit.add(index, I64(k))]), align=4) if loads else values[10]
+                code.add_to_variable(total, factor, values[10])
+        for k, total in enumerate(sums):
+            emit.store(emit.load(total), emit.gep(code.values, [I64(k)]), align=4)
+        run, data = code.compile(), torch.zeros(400, 8)
+        return lambda: run(data.data_ptr(), 5_000, 400)
+
+    runs: dict[str, Run] = (
+        {"fma": kernel(False), "load": kernel(True)} | ours(radon, 1, "recon") | ours(radon, 16, "recon")
+    )
+    times = interleaved(runs, repeat, time.process_time)
+    fma, load = 2e6 / times["fma"] / 1e6, 2e6 / times["load"] / 1e6
+    rays = radon.rays()
+    taps, line = 0.0, torch.arange(max(radon.size))
+    for alpha, gamma, along_rows in zip(rays.alpha, rays.gamma, rays.along_rows, strict=True):
+        crossing = alpha[..., None] + gamma[..., None] * line
+        lines, cells = (torch.where(along_rows, *sizes)[..., None] for sizes in (radon.size, radon.size[::-1]))
+        taps += float(((crossing > -1) & (crossing < cells) & (line < lines)).sum())
+    print(f"\nthe processor: {fma:.2f} multiply-adds, {load:.2f} loads with multiply-add of 256 bits a nanosecond; "
+          f"{taps / 1e6:.1f} million crossings of a line an image")  # fmt: skip
+    for batch in (1, 16):
+        for side in ("forward", "adjoint"):
+            spent = times[f"recon {side} B={batch}"] / batch * 1e6  # ns an image
+            # Two multiply-adds a crossing, each with its operand from memory.
+            print(
+                f"  {side} B={batch:<3d} {spent / 1e6:7.1f} ms an image: {2 * taps / 8 / load / spent:.0%} of that peak"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--views", type=int, default=720)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--peers", action="store_true", help="also time scikit-image and ASTRA")
+    parser.add_argument("--peers", action="store_true", help="also time scikit-image, deepinv and ASTRA")
+    parser.add_argument("--threads", action="store_true", help="two threads against one")
+    parser.add_argument("--first-call", action="store_true", help="time of the first calls of a new process")
+    parser.add_argument("--memory", action="store_true", help="peak memory, against deepinv")
+    parser.add_argument("--roofline", action="store_true", help="share of what the processor can do")
+    parser.add_argument("--only", action="store_true", help="only what the other options ask for")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     n, views = args.size, args.views
+    if args.memory_of:
+        memory_of(args.memory_of, n, views)
+        return
     parallel = Radon(size=(n, n), angles=views)
-    odd = Radon(size=(n, n), angles=[(k + 0.3) * math.pi / views for k in range(views)], offset=0.25)
-    fan = FanBeamRadon(
-        size=(n, n), angles=views, source_distance=2.0 * n, detector_distance=2.0 * n, bins=2 * n, bin_size=1.6
-    )
-    peers: dict[str, dict[str, Run]] = {"parallel": {}, "fan": {}}
-    if args.peers:
-        peers["parallel"] = scikit_image(n, views) | astra(parallel, "linear", "ASTRA linear")
-        peers["fan"] = astra(fan, "line_fanflat", "ASTRA line_fanflat")
-    compare("parallel beam", parallel, peers["parallel"], args.repeat)
-    compare("parallel beam without symmetry", odd, {}, args.repeat)
-    compare("fan beam, flat detector", fan, peers["fan"], args.repeat)
-    threads(parallel, args.repeat)
+    if not args.only:
+        odd = Radon(size=(n, n), angles=[(k + 0.3) * math.pi / views for k in range(views)], offset=0.25)
+        fan = FanBeamRadon(
+            size=(n, n), angles=views, source_distance=2.0 * n, detector_distance=2.0 * n, bins=2 * n, bin_size=1.6
+        )
+        peers: dict[str, dict[str, Run]] = {"parallel": {}, "odd": {}, "fan": {}}
+        if args.peers:
+            linear = astra(parallel, "linear", "ASTRA linear")
+            peers["parallel"] = scikit_image(n, views) | deepinv(n, views) | linear
+            peers["odd"] = linear
+            peers["fan"] = astra(fan, "line_fanflat", "ASTRA line_fanflat")
+        compare("parallel beam", parallel, peers["parallel"], args.repeat)
+        compare("parallel beam without symmetry", odd, peers["odd"], args.repeat)
+        compare("fan beam, flat detector", fan, peers["fan"], args.repeat)
+    if args.threads:
+        threads(parallel, args.repeat)
+    if args.first_call:
+        first_call()
+    if args.memory:
+        memory(n, views)
+    if args.roofline:
+        roofline(parallel, args.repeat)
 
 
 if __name__ == "__main__":
