@@ -217,7 +217,7 @@ class _Plan:
         count, pixels = len(x), math.prod(self.size)
         if count * self.dtype.itemsize >= RUN or len(self.turns) == 1:
             with scratch(pixels, count, dtype=self.dtype) as inner:
-                transpose(x.reshape(count, pixels), inner)
+                transpose(x.reshape(count, pixels).contiguous(), inner)
                 inner = inner.view(*self.size, count)
                 yield [(k * count, turn(inner, (0, 1))) for k, turn in enumerate(self.turns)]
             return
