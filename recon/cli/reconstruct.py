@@ -23,7 +23,7 @@ from recon.errors import UsageError
 
 if TYPE_CHECKING:
     from recon.interfaces import Method
-    from recon.io import Measurement
+    from recon.io import Image, Measurement
 
 __all__ = ["SHORTHANDS", "add_arguments", "run"]
 
@@ -74,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     measurement = measurement_from(arguments.measurement, arguments.reader)
     operator = _operator(arguments, measurement)
     _check(measurement, operator, arguments.measurement)
+    expected = _expected(measurement, operator, arguments)
+    if expected is not None:
+        check_output(arguments.output, to_file(expected, arguments.unit, arguments.water))
     if operator is not None:
         operator = operator.noiseless.to(device)
     label = arguments.method or str(arguments.run)
@@ -112,6 +115,20 @@ def _check(measurement: Measurement, operator: Any, path: Path) -> None:
         raise UsageError(
             f"{path} holds {bad} measured values that are not finite (NaN or infinite): correct them first"
         )
+
+
+def _expected(measurement: Measurement, operator: Any, arguments: argparse.Namespace) -> Image | None:
+    """Return an image like the one to come, without its values, where the operator tells enough about it."""
+    import torch
+
+    shape = measurement.data.shape[1:] if operator is None else operator.input_shape
+    if shape is None or len(shape) not in (3, 4):
+        return None
+    # One pixel of each slice is enough.
+    data = torch.zeros(len(measurement.data), shape[0] or 1, *[size or 1 for size in shape[1:-2]], 1, 1)
+    if arguments.complex and operator is not None and operator.complex_input:
+        data = data.to(torch.complex64)
+    return measurement.image(data)
 
 
 def _operator(arguments: argparse.Namespace, measurement: Measurement) -> Any:

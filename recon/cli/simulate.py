@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from recon.operators import compose
 
     scan, path = _which(arguments)
-    check_output(arguments.output)
+    check_output(arguments.output, Measurement(data=torch.zeros(1, 1, 1)))
     model = ForwardModel(ct_scan.forward_model(arguments)) if scan else ForwardModel.load(arguments.operator)
     image = _image(path, arguments)
     space = len(image.space) if arguments.volume else 2
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     photons = ct_scan.photons(arguments) if scan else None
     measurement = Measurement(
         data=y,
-        operator_config=_config(drawn),
+        operator_config=_config(forward.noiseless),
         reference=image,
         affine=image.affine,
         voxel_size=image.voxel_size,
@@ -161,23 +161,27 @@ def _pixel(image: Image, model: ForwardModel, space: int) -> float | tuple[float
     return edges[-1] if max(edges) - min(edges) <= 1e-3 * min(edges) else edges
 
 
-def _config(operators: list[Operator]) -> dict[str, Any] | None:
-    """Return the config of the one operator that is left without the noise, or None if there are several."""
-    from recon.operators import Identity
+def _config(forward: Operator) -> dict[str, Any] | None:
+    """Return the config of an operator: of one part by its name, of several as a chain; None if one has no name."""
+    from recon.operators import Composition
     from recon.registry import registry
 
-    kept = [part for operator in operators if not isinstance(part := operator.noiseless, Identity)]
-    if len(kept) != 1:
-        return None
-    target = type(kept[0])
+    if isinstance(forward, Composition):
+        parts = [_config(part) for part in reversed(forward.operators)]
+        return None if None in parts else {"use": "chain", "operators": parts}
+    target = type(forward)
     for entry in registry().entries("operator"):
         if entry.component.target == f"{target.__module__}:{target.__qualname__}":
-            return {"use": entry.name, **{name: _plain(value) for name, value in kept[0].arguments().items()}}
+            return {"use": entry.name, **{name: _plain(value) for name, value in forward.arguments().items()}}
     return None
 
 
 def _plain(value: Any) -> Any:
-    """Turn the settings objects that operators keep into what a config gives."""
+    """Turn the operators and settings objects that operators keep into what a config gives."""
+    from recon.operators import Operator
+
+    if isinstance(value, Operator):
+        return _config(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, Mapping):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
 
 from recon.building import Config, build
 from recon.errors import FileFormatError, MissingDependencyError, UsageError
@@ -79,21 +83,43 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def check_output(path: str | Path) -> None:
-    """Refuse a name that `write` would refuse, before the work whose result is to be written.
+def check_output(path: str | Path, like: Image | Measurement | None = None) -> None:
+    """Refuse what `write` would refuse, before the work whose result is to be written.
+
+    Parameters
+    ----------
+    path
+        As for `write`.
+    like
+        Stands for what will be written: its axes, type, unit, place and metadata count, its values do not. A corner of
+        it is written aside, so that the writer itself says what it does not take.
 
     Raises
     ------
     UsageError
-        If no writer knows the suffix, the folder does not exist, or the name is that of a folder with content.
+        If no writer knows the suffix, the folder does not exist, the name is that of a folder with content, or the
+        format cannot hold such an item.
     """
     path = Path(path)
     entry = _writer(path)
-    build("writer", entry.qualified)
-    if _writes_folder(entry, path):
+    chosen = build("writer", entry.qualified)
+    folder = _writes_folder(entry, path)
+    if folder:
         check_folder(path)
     else:
         check_place(path)
+    if like is None:
+        return
+    with TemporaryDirectory() as aside:
+        place = Path(aside) / path.name
+        if folder:
+            place.mkdir()
+        chosen.write(_corner(like) if isinstance(like, Image) else like, place)
+
+
+def _corner(image: Image) -> Image:
+    """Return zeros for the upper left corner of an image, so that a writer has next to nothing to write."""
+    return replace(image, data=torch.zeros_like(image.data[..., :2, :2], memory_format=torch.contiguous_format))
 
 
 def _choose(path: Path) -> Reader:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as Pillow
 
-from recon.errors import FileFormatError
+from recon.errors import FileFormatError, UsageError
+from recon.io.flat_field import DARKEST, flat_field
 
 __all__ = [
     "AngleUnit",
@@ -31,11 +33,6 @@ Floats = NDArray[np.float32]
 AngleUnit = Literal["auto", "degrees", "radians"]
 DeadPixels = Literal["interpolate", "refuse"]
 """What to do about the few detector pixels whose flat field is not above their dark field."""
-
-FLOOR = 1e-6
-"""Smallest transmission: what is below, after noise and dark field, counts as this."""
-DEAD_SHARE = 0.01
-"""Share of dead pixels beyond which something else is wrong: nothing is interpolated."""
 
 
 def check_counts(counts: NDArray[np.generic], where: str) -> Floats:
@@ -66,8 +63,11 @@ def line_integrals(
     where: str,
     *,
     dead: DeadPixels = "interpolate",
+    floor: float = DARKEST,
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Return -log((counts - dark) / (flat - dark)) in float32, and notes about what had to be mended.
+    """Return -log((counts - dark) / (flat - dark)) of a file in float32, and notes about what had to be mended.
+
+    It is `flat_field` for what files hold: counts that no detector gives are always refused.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ def line_integrals(
         What the data are called in messages.
     dead
         Interpolate pixels whose flat is not above their dark from their neighbours in the row, or refuse them.
+    floor
+        Least transmission; what is below is set to it, and told.
 
     Raises
     ------
@@ -86,27 +88,22 @@ def line_integrals(
         If counts are NaN, infinite or negative, shapes do not fit, or there are dead pixels and they are refused, are
         more than one in a hundred, or make up a whole row.
     """
-    frame = counts.shape[1:]
-    values = check_counts(counts, where)
-    beam = _frame(flat, frame, f"{where}, flat field")
-    offset = np.zeros(frame) if dark is None else _frame(dark, frame, f"{where}, dark field")
-    span = beam - offset
-    gone = span <= 0
-    notes = []
-    if gone.any():
-        if dead == "refuse" or gone.mean() > DEAD_SHARE or gone.all(axis=-1).any():
-            raise FileFormatError(
-                f"{where}: the flat field is not above the dark field in {gone.sum()} of {gone.size} detector pixels; "
-                "check that it was taken with the beam on, and is not exchanged with the dark field"
-            )
-        notes.append(f"{gone.sum()} of {gone.size} detector pixels are dead: interpolated along the row")
-        span = np.where(gone, 1, span)
-    transmission = (values - offset.astype(np.float32)) / span.astype(np.float32)
-    low = (transmission < FLOOR) & ~gone
-    if low.any():
-        notes.append(f"{low.sum()} of {low.size} transmissions below {FLOOR:g} were set to it")
-    result = -np.log(np.maximum(transmission, FLOOR, dtype=np.float32))
-    return _mend(result, gone), tuple(notes)
+    raw, beam = check_counts(counts, where), check_counts(flat, f"{where}, flat field")
+    offset = None if dark is None else torch.from_numpy(check_counts(dark, f"{where}, dark field"))
+    try:
+        corrected = flat_field(
+            torch.from_numpy(raw),
+            torch.from_numpy(beam),
+            offset,
+            bad="interpolate" if dead == "interpolate" else "error",
+        )
+    except UsageError as error:
+        raise FileFormatError(f"{where}: {error}") from None
+    notes = list(corrected.notes)
+    low = int(((corrected.transmission < floor) & ~corrected.bad).sum())
+    if low:
+        notes.append(f"{low} of {raw.size} transmissions below {floor:g} were set to it")
+    return corrected.line_integrals(floor=floor).numpy(), tuple(notes)
 
 
 def radians(angles: ArrayLike, unit: str | None, where: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -193,30 +190,3 @@ def read_tiff(path: Path) -> NDArray[np.generic]:
 def natural_order(paths: Sequence[Path]) -> list[Path]:
     """Sort paths by name with numbers by value: raw_2 before raw_10."""
     return sorted(paths, key=lambda path: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", path.name)])
-
-
-def _frame(frames: NDArray[np.generic], shape: tuple[int, ...], where: str) -> NDArray[np.float64]:
-    values = check_counts(frames, where)
-    if values.shape == shape:
-        return values.astype(np.float64)
-    if values.ndim == len(shape) + 1 and values.shape[1:] == shape and len(values):
-        mean: NDArray[np.float64] = values.mean(axis=0, dtype=np.float64)
-        return mean
-    raise FileFormatError(f"{where}: shape {values.shape} does not fit projections of {shape}")
-
-
-def _mend(values: Floats, gone: NDArray[np.bool_]) -> Floats:
-    """Interpolate dead pixels linearly along the last axis; at the edges the nearest living one counts."""
-    if not gone.any():
-        return values
-    columns = np.arange(values.shape[-1])
-    rows = values.reshape(len(values), -1, values.shape[-1])
-    for number, dead in enumerate(gone.reshape(-1, values.shape[-1])):
-        if dead.any():
-            alive = columns[~dead]
-            right = np.clip(np.searchsorted(alive, columns[dead]), 1, max(len(alive) - 1, 1))
-            left = alive[right - 1]
-            after = alive[np.minimum(right, len(alive) - 1)]
-            weight = np.clip((columns[dead] - left) / np.maximum(after - left, 1), 0, 1).astype(np.float32)
-            rows[:, number, dead] = (1 - weight) * rows[:, number, left] + weight * rows[:, number, after]
-    return values

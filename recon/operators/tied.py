@@ -42,7 +42,7 @@ def _followed(x: Tensor) -> bool:
     return (
         (x.requires_grad and torch.is_grad_enabled())
         or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]  # type: ignore[no-untyped-call]
+        or torch.autograd.forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
     )
 
 

@@ -203,6 +203,52 @@ def test_padding_outside_of_the_field_of_view_is_air(tmp_path, capsys):
     assert float(recon.read(tmp_path / "scan.h5").reference.data.min()) >= -1e-9
 
 
+def test_chains_of_operators_are_kept(slice_, tmp_path, capsys):
+    """Views left out merge into the projector; what does not merge is a chain."""
+    scan, dropped = tmp_path / "scan.h5", "{use: sparse_views, views: 40, every: 2}"
+    noise = "{use: low_dose, photons: 1.0e+6}"
+    run("simulate", slice_, "--operator", f"[{{use: radon, angles: 40}}, {dropped}, {noise}]", "-o", scan)
+    run("reconstruct", scan, "--method", "fbp", "-o", tmp_path / "x.dcm")
+    direct = tmp_path / "direct.h5"
+    run("simulate", slice_, "--operator", f"[{{use: radon, angles: 20}}, {noise}]", "-o", direct)
+    assert recon.read(scan).operator_config["use"] == "radon"
+    assert torch.equal(recon.read(scan).data, recon.read(direct).data)
+    run("reconstruct", direct, "--method", "fbp", "-o", tmp_path / "y.dcm")
+    assert deviation(recon.read(tmp_path / "x.dcm"), recon.read(tmp_path / "y.dcm")) < 1
+    chained = tmp_path / "chain.h5"
+    run("simulate", slice_, "--operator", "[{use: downsample, factor: 2}, {use: radon, angles: 12}]", "-o", chained)
+    config = recon.read(chained).operator_config
+    assert config["use"] == "chain"
+    assert [part["use"] for part in config["operators"]] == ["downsample", "radon"]
+    x = recon.read(chained).reference.to_batch()
+    assert torch.allclose(recon.read(chained).operator()(x), recon.read(chained).data)
+    capsys.readouterr()
+    run("info", chained)
+    shown = capsys.readouterr().out
+    assert "use: chain" in shown
+    assert "use: downsample" in shown
+    run("reconstruct", chained, "--method", "adjoint", "-o", tmp_path / "z.nii")
+
+
+def test_outputs_that_a_writer_refuses_cost_no_reconstruction(series, slice_, tmp_path, capsys, monkeypatch):
+    scan = tmp_path / "scan.h5"
+    run("simulate", "ct", series, "--views", "8", "-o", scan)
+    measured = []
+    monkeypatch.setattr("recon.cli.reconstruct.track", lambda parts, _: measured.append(parts) or parts)
+    monkeypatch.setattr("recon.cli.simulate.track", lambda parts, _: measured.append(parts) or parts)
+    base = ["reconstruct", scan, "--method", "fbp"]
+    assert "holds one slice, this volume has 3: give the name" in complaint([*base, "-o", tmp_path / "x.dcm"], capsys)
+    assert "one gray or colour image" in complaint([*base, "-o", tmp_path / "x.png"], capsys)
+    assert "an .h5 file holds a measurement" in complaint([*base, "-o", tmp_path / "x.h5"], capsys)
+    assert "images in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "x"], capsys)
+    assert "does not tell" not in complaint([*base, "--unit", "HU", "-o", tmp_path / "x.png"], capsys)
+    assert "not a measurement" in complaint(["simulate", "ct", slice_, "-o", tmp_path / "x.nii"], capsys)
+    assert measured == []
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["scan.h5"]
+    run(*base, "-o", tmp_path / "x")
+    assert len(measured) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

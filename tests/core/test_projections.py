@@ -25,9 +25,12 @@ def test_line_integrals_are_beer_and_lamberts():
 
 
 def test_starved_rays_have_a_floor_that_is_told():
-    values, notes = line_integrals(np.array([[10.0, 200.0]]), np.array([100.0, 100.0]), np.array([20.0, 0.0]), "scan")
-    assert values[0].tolist() == pytest.approx([-math.log(1e-6), -math.log(2)], rel=1e-5)
-    assert notes == ("1 of 2 transmissions below 1e-06 were set to it",)
+    counts, flat, dark = np.array([[10.0, 200.0]]), np.array([100.0, 100.0]), np.array([20.0, 0.0])
+    values, notes = line_integrals(counts, flat, dark, "scan")
+    assert values[0].tolist() == pytest.approx([-math.log(1e-4), -math.log(2)], rel=1e-5)
+    assert "1 of 2 transmissions below 0.0001 were set to it" in notes
+    values, notes = line_integrals(counts, flat, dark, "scan", floor=1e-6)
+    assert values[0, 0] == pytest.approx(-math.log(1e-6), rel=1e-5)
 
 
 def test_dead_pixels_at_edges_and_in_runs():
@@ -38,9 +41,9 @@ def test_dead_pixels_at_edges_and_in_runs():
     expected = np.arange(400) / 100
     expected[:2] = 0.02  # the nearest living one
     np.testing.assert_allclose(values, np.tile(expected, (2, 1)), atol=1e-5)
-    assert notes == ("3 of 400 detector pixels are dead: interpolated along the row",)
+    assert notes == ("flat field not above the dark field in 3 of 400 detector bins: interpolated along the detector",)
     flat[:20] = 0
-    with pytest.raises(FileFormatError, match="20 of 400 detector pixels; check that it was taken with the beam on"):
+    with pytest.raises(FileFormatError, match=r"20 of 400 detector bins: .*check that the flat field was taken with"):
         line_integrals(counts, flat, None, "scan")
 
 

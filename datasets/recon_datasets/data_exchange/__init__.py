@@ -10,7 +10,6 @@ __getattr__ = lazy(
     {
         "DataExchangeReader": ".reader",
         "ProjectionFolderReader": ".folder",
-        "find_axis": ".axis",
         "write_data_exchange": ".synthetic",
         "write_projection_folder": ".synthetic",
         "write_synthetic": ".synthetic",

@@ -37,7 +37,7 @@ class ProjectionFolderReader:
     Parameters
     ----------
     centre
-        Column of the detector, from 0, on which the rotation axis falls; by default found from opposite views.
+        Column of the detector, from 0, on which the rotation axis falls; by default found.
     rows
         Detector rows (first, past the last) to keep; by default all.
     angle_unit

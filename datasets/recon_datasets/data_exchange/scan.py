@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recon.errors import FileFormatError
+from recon.errors import FileFormatError, UsageError
 from recon.io import Measurement
 from recon.io.projections import DeadPixels, line_integrals, within_a_turn
-from recon_datasets.data_exchange.axis import find_axis
+from recon.io.rotation_centre import find_centre
 
 __all__ = ["chosen_rows", "parallel_beam"]
 
@@ -58,7 +58,7 @@ def parallel_beam(
     where
         What the data are called in messages.
     centre
-        Column, from 0, on which the axis falls; found from opposite views if None.
+        Column, from 0, on which the axis falls; found by `recon.io.rotation_centre.find_centre` if None.
     pixel
         Edge of a detector pixel in mm, at the object; None makes it the unit of length.
     dead
@@ -74,12 +74,13 @@ def parallel_beam(
     values, mended = line_integrals(counts, flat, dark, where, dead=dead)
     said = [*notes, *mended]
     if centre is None:
-        centre = find_axis(values, theta)
-        if centre is None:
-            centre = (columns - 1) / 2
-            said.append("less than half a turn: axis assumed on the middle of the detector; give centre if it is not")
-        else:
-            said.append(f"axis found on column {centre:.2f} from opposite views")
+        middle = (columns - 1) / 2
+        try:
+            centre = middle - find_centre(torch.from_numpy(values), torch.from_numpy(theta))
+            said.append(f"axis found on column {centre:.2f}; give centre if it is not there")
+        except UsageError as error:
+            centre = middle
+            said.append(f"{error}: axis assumed on the middle of the detector; give centre if it is not there")
     elif not 0 <= centre <= columns - 1:
         raise FileFormatError(f"{where}: centre {centre:g} is not one of the columns 0 to {columns - 1}")
     edge = 1.0 if pixel is None else pixel

@@ -7,6 +7,8 @@
     /operator_arrays/N    arrays of the config, which the JSON names as {"$array": N}
     /reference            (optional) image, with its geometry as attributes
 
+Several operators are one config, ``{"use": "chain", "operators": [...]}``, the first of which acts first.
+
 Geometry attributes of ``/measurement`` (of the image to be reconstructed) and ``/reference``: affine (4, 4),
 voxel_size, unit, dims, metadata (JSON), notes.
 """

@@ -103,7 +103,7 @@ def save(path, values):
         (lambda f: (f / "sinogram.tif").write_bytes((f / "sinogram.tif").read_bytes()[:900]), "not a readable TIFF"),
         (lambda f: save(f / "sinogram.tif", np.ones((25, 119), "u2")), r"\(25, 119\); needed are views"),
         (lambda f: save(f / "flat1.tif", np.ones((1, 60), "u2")), r"flat1.tif has the shape \(1, 60\), not one line"),
-        (lambda f: [save(f / f"flat{n}.tif", np.zeros((1, 120), "u2")) for n in (1, 2)], "in 60 of 60 detector pixels"),
+        (lambda f: [save(f / f"flat{n}.tif", np.zeros((1, 120), "u2")) for n in (1, 2)], "in 60 of 60 detector bins"),
         (lambda f: save(f / "sinogram.tif", np.full((25, 120), np.nan, "f4")), "1440 of 1440 counts are NaN"),
         (lambda f: save(f / "sinogram.tif", np.full((25, 120), -1, "f4")), "1440 of 1440 counts are negative"),
     ],

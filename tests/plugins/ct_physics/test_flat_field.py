@@ -51,7 +51,9 @@ def test_bad_bins_are_counted_and_refused_or_interpolated():
     with pytest.raises(UsageError, match="dark field in 1 of 24 detector bins; 3 of 120 counts NaN") as caught:
         flat_field(raw, flat, dark)
     assert "\n" not in str(caught.value)
-    found = flat_field(raw, flat, dark, bad="interpolate")
+    with pytest.raises(UsageError, match="too many to interpolate; check that the flat field was taken with the beam"):
+        flat_field(raw, flat, dark, bad="interpolate")  # one bin in 24 is more than one in a hundred
+    found = flat_field(raw, flat, dark, bad="interpolate", most=0.1)
     assert int(found.bad.sum()) == 5 + 3
     assert len(found.notes) == 2
     assert torch.allclose(found.transmission[~found.bad], truth[~found.bad])
@@ -59,11 +61,15 @@ def test_bad_bins_are_counted_and_refused_or_interpolated():
     assert torch.allclose(found.transmission[4, 2, 4], (truth[4, 2, 3] + truth[4, 2, 5]) / 2)
     assert found.transmission[2, 0, 0] == pytest.approx(float(truth[2, 0, 1]))  # the edges take their neighbour
     assert found.transmission[2, 0, 7] == pytest.approx(float(truth[2, 0, 6]))
+    lines = found.line_integrals()
+    assert torch.allclose(
+        lines[:, 1, 3], -(truth[:, 1, 2] * truth[:, 1, 4]).sqrt().log()
+    )  # themselves, not their means
 
 
 def test_two_bad_bins_in_a_row_are_bridged():
     raw = torch.tensor([[1.0, math.nan, math.nan, 4.0]])
-    assert flat_field(raw, torch.ones(4), bad="interpolate").transmission.tolist() == [
+    assert flat_field(raw, torch.ones(4), bad="interpolate", most=0.5).transmission.tolist() == [
         pytest.approx([1.0, 2.0, 3.0, 4.0], rel=1e-6)
     ]
 
@@ -95,7 +101,7 @@ def test_a_dead_line_cannot_be_interpolated():
     raw, flat, dark, _ = counts()
     flat[1] = 0
     with pytest.raises(UsageError, match="no good bin at all"):
-        flat_field(raw, flat, dark, bad="interpolate")
+        flat_field(raw, flat, dark, bad="interpolate", most=0.5)
 
 
 def phantom(views: int, span: float, offset: float, bins: int = 101) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,13 +126,30 @@ def test_the_axis_of_a_phantom_is_found(offset, span, method, tolerance):
     assert find_centre(y, theta, method=method, bin_size=0.5) == pytest.approx(offset / 2, abs=tolerance)
 
 
+@pytest.mark.parametrize(("span", "last"), [(math.pi, True), (math.pi, False), (2 * math.pi, False)])
+@pytest.mark.parametrize("offset", [6.3, 0.0, -8.5])
+def test_opposite_views_in_any_order_between_views_and_one_step_on(span, last, offset):
+    order = torch.randperm(90, generator=torch.Generator().manual_seed(0))
+    y, theta = phantom(90 - last, span, offset)
+    if last:
+        opposite = phantom(2, 2 * math.pi, offset)[0][1:]
+        y, theta = torch.cat([y, opposite]), torch.cat([theta, theta.new_tensor([math.pi])])
+    assert find_centre(y[order], theta[order], method="opposite") == pytest.approx(offset, abs=0.1)
+
+
+def test_a_gap_of_the_scan_is_not_interpolated():
+    y, theta = phantom(180, 2 * math.pi, 4.0)
+    seen = (theta <= 1.2) | (theta >= 4.0)  # hardly any partners, none across the gap
+    assert find_centre(y[seen], theta[seen], method="opposite") == pytest.approx(4.0, abs=0.1)
+
+
 def test_a_cropped_coarse_detector_keeps_the_axis():
     y, theta = phantom(60, math.pi, 5.0, bins=389)  # brought down by two, one bin left over
     assert find_centre(y, theta, method="negative", reach=15) == pytest.approx(5.0, abs=0.4)
 
 
 def test_bad_input_of_the_axis():
-    y, theta = phantom(60, math.pi, 3.0)
+    y, theta = phantom(60, math.pi, 3.0)  # steps of 3 degrees are too coarse for an opposite one in between
     with pytest.raises(UsageError, match="no two views are half a turn apart"):
         find_centre(y, theta, method="opposite")
     with pytest.raises(UsageError, match="less than half a turn"):

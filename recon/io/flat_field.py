@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from recon.errors import UsageError
-from recon_plugins.ct_physics.log_transform import line_integrals
 
-__all__ = ["Corrected", "flat_field"]
+__all__ = ["DARKEST", "MOST_BAD", "Corrected", "flat_field"]
+
+DARKEST = 1e-4
+"""Default floor of a transmission: what is darker cannot be told from noise and dark current."""
+MOST_BAD = 0.01
+"""Default share of bins, and of counts, beyond which something else is wrong: nothing is interpolated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -32,9 +36,10 @@ class Corrected:
     bad: Tensor
     notes: tuple[str, ...]
 
-    def line_integrals(self, *, floor: float = 1e-4) -> Tensor:
-        """Return -log(transmission), of at least `floor`: what is darker cannot be told from noise."""
-        return line_integrals(self.transmission, 1.0, floor=floor)
+    def line_integrals(self, *, floor: float = DARKEST) -> Tensor:
+        """Return -log(transmission), of at least `floor`; line integrals of bad bins are interpolated themselves."""
+        values = -self.transmission.clamp(min=floor).log()
+        return _interpolated(values, self.bad) if bool(self.bad.any()) else values
 
 
 def flat_field(
@@ -44,6 +49,7 @@ def flat_field(
     *,
     flat_after: Tensor | None = None,
     bad: Literal["error", "interpolate"] = "error",
+    most: float = MOST_BAD,
 ) -> Corrected:
     """Correct raw counts for the beam's profile and the detector's gain and dark current.
 
@@ -64,6 +70,8 @@ def flat_field(
         What to do where the flat field is not above the dark one, or a count is NaN, infinite or negative: raise an
         error that tells how many, or interpolate along the detector's last axis, from the nearest good bins. Counts at
         or below the dark field are not bad but starved; the floor of the logarithm takes care of them.
+    most
+        Largest share of the detector's bins, and of the counts, that is interpolated; more are an error in any case.
 
     Raises
     ------
@@ -88,6 +96,11 @@ def flat_field(
     notes = _findings(blind, wrong, len(raw))
     if notes and bad == "error":
         raise UsageError(f"{'; '.join(notes)}: correct them, or interpolate with bad='interpolate'")
+    if notes and max(float(part.float().mean()) for part in (blind.any(0), wrong)) > most:
+        raise UsageError(
+            f"{'; '.join(notes)}: too many to interpolate; check that the flat field was taken with the beam on, and "
+            "is not exchanged with the dark field"
+        )
     mask = (blind | wrong).expand(raw.shape)
     transmission = (counts - offset) / torch.where(blind, 1, gain)
     starved = int(((transmission <= 0) & ~mask).sum())

@@ -19,8 +19,12 @@ _BINS = 64, 192
 """Detector bins to which a sinogram is brought down for the first trial reconstructions, and for the last."""
 _ROWS = 4
 """Detector rows, spread over the detector, that trial reconstructions use."""
+_SEEN = 16, 32
+"""Pairs of opposite views, spread over the scan, and detector rows that are compared."""
 _LEVEL = 0.05
 """Largest deviation from half a turn at which two views count as opposite, in steps between views."""
+_FINE = math.radians(2.5)
+"""Largest step between views between which an opposite view is interpolated."""
 
 
 def find_centre(
@@ -37,9 +41,11 @@ def find_centre(
 
     opposite: views half a turn apart are mirror images, y(theta + pi, t) = y(theta, -t). The shift is sought at which
     their mean squared difference, over the bins that both see, is least. Precise to a fraction of a bin, also where the
-    object is wider than the detector. negative: a wrong axis drives a reconstruction below zero beside every edge
-    (Donath et al., 2006). The shift is sought at which the sum of negative values is least, on a coarser detector;
-    needs no opposite views, but an object within the detector.
+    object is wider than the detector. Between views at most 2.5 degrees apart the opposite one is interpolated, and
+    extrapolated where a scan ends one step before half a turn, as many do. negative: a wrong axis drives a
+    reconstruction (the method `fbp`) below zero beside every edge (Donath et al., 2006). The shift is sought at which
+    the sum of negative values is least, on a coarser detector; needs no opposite views, but an object within the
+    detector.
 
     Parameters
     ----------
@@ -69,15 +75,14 @@ def find_centre(
         raise UsageError(f"line integrals (view, bin) or (view, row, bin) of {len(theta)} angles, got {tuple(y.shape)}")
     if not bool(y.isfinite().all()):
         raise UsageError("line integrals are not finite: give the raw counts' flat_field a floor first")
-    views = (y if y.ndim == 3 else y[:, None]).detach().double().cpu()
-    step = _step(theta)
+    views = (y if y.ndim == 3 else y[:, None]).detach()
     limit = views.shape[-1] / 4 if reach is None else reach / bin_size
-    pairs = _pairs(theta, _LEVEL * step)
-    if method == "opposite" and not pairs:
+    pairs = None if method == "negative" else _pairs(views, theta)
+    if pairs is not None:
+        found = _opposite(*pairs, limit)
+    elif method == "opposite":
         raise UsageError("no two views are half a turn apart: use method='negative'")
-    if pairs and method != "negative":
-        found = _opposite(views, pairs, limit)
-    elif float(theta.max() - theta.min()) + 1.5 * step < math.pi:
+    elif float(theta.max() - theta.min()) + 1.5 * _step(theta) < math.pi:
         raise UsageError("views cover less than half a turn, which does not tell the axis")
     else:
         found = _negative(views, theta, limit)
@@ -89,16 +94,39 @@ def _step(theta: Tensor) -> float:
     return float(gaps[gaps > 1e-6].median()) if bool((gaps > 1e-6).any()) else math.pi
 
 
-def _pairs(theta: Tensor, tolerance: float) -> list[tuple[int, int]]:
-    """Find views that are half a turn apart."""
-    apart = (theta[None] - theta[:, None]) % (2 * math.pi) - math.pi
-    return [(int(a), int(b)) for a, b in torch.nonzero(apart.abs() <= tolerance) if a < b]
+def _pairs(views: Tensor, theta: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return views and the mirror images of those half a turn on, both (pair, row, bin); None if there are none."""
+    angles, order = theta.sort()
+    step = _step(theta)
+    partner = angles + math.pi
+    after = torch.searchsorted(angles, partner).clamp(1, len(angles) - 1)
+    before = after - 1
+    gap = angles[after] - angles[before]
+    share = (partner - angles[before]) / gap.clamp(min=1e-12)
+    exact = torch.minimum((partner - angles[before]).abs(), (partner - angles[after]).abs()) <= _LEVEL * step
+    fine = (step <= _FINE) & (gap <= 1.5 * step)
+    chosen = torch.nonzero(exact | (fine & (share <= 1))).flatten()
+    if not len(chosen):
+        chosen = torch.nonzero(fine & (partner <= angles[-1] + 1.5 * step)).flatten()
+    if not len(chosen):
+        return None
+    chosen = chosen[_spread(len(chosen), _SEEN[0])]
+    rows = _spread(views.shape[1], _SEEN[1])
+
+    def at(index: Tensor) -> Tensor:
+        return views[order[index].to(views.device)][:, rows].cpu().double()
+
+    there = torch.lerp(at(before[chosen]), at(after[chosen]), share[chosen, None, None])
+    return at(chosen), there.flip(-1)
 
 
-def _opposite(views: Tensor, pairs: list[tuple[int, int]], limit: float) -> float:
-    first = views[[a for a, _ in pairs]]
-    mirrored = views[[b for _, b in pairs]].flip(-1)
-    size = views.shape[-1]
+def _spread(count: int, most: int) -> Tensor:
+    """Return at most so many of `count` indices, equispaced from the first to the last."""
+    return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
+
+
+def _opposite(first: Tensor, mirrored: Tensor, limit: float) -> float:
+    size = first.shape[-1]
     last = min(int(2 * limit), size - 2)
     costs = []
     # An offset of k half bins moves the mirror image by k bins.
@@ -131,9 +159,9 @@ class _Negative:
         spare = views.shape[-1] - self.bins * factor
         left = spare // 2
         self.moved = spare / 2 - left  # by how much the detector's middle moves
-        cut = views[..., left : left + self.bins * factor].unflatten(-1, (self.bins, factor)).mean(-1)
-        rows = torch.linspace(0, cut.shape[1] - 1, min(_ROWS, cut.shape[1])).round().long()
-        self.y, self.theta = cut[:, rows].movedim(1, 0)[:, None].float(), theta.tolist()
+        cut = views[:, _spread(views.shape[1], _ROWS), left : left + self.bins * factor].cpu().double()
+        coarse = cut.reshape(*cut.shape[:-1], self.bins, factor).mean(-1)
+        self.y, self.theta = coarse.movedim(1, 0)[:, None].float(), theta.tolist()
         along = torch.arange(self.bins) - (self.bins - 1) / 2
         self.inside = torch.hypot(along, along[:, None]) < self.bins / 2 - 1
         self.fbp = build("method", "fbp")
