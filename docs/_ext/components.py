@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from recon.registry import Entry, Plugin, registry
+from recon.registry import Entry, Plugin, registry, resolve_target
 from recon.schema import parameters_model, parts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,8 @@ def component_page(plugin: Plugin) -> str:
         if component.foreign:
             lines += [f"Taken as it is from `{component.target}`.", ""]
             continue
-        target = entry.load()
+        # Without asking for its library: a class of ours imports that only when it is used.
+        target = resolve_target(component.target)
         lines += ["```text", inspect.cleandoc(target.__doc__ or ""), "```", ""]
         lines += parameter_table(target)
         if component.references:
