@@ -35,7 +35,7 @@ LINES = 16
 """Lines that are worked on at a time, half of them with the widest vectors: what is in use of them fits L1."""
 EFFORT = 4.0
 """Work per line of a ray that does not depend on the lanes, over that per register."""
-BUNDLED = 1.0
+BUNDLED = 1.3
 """Work per line of a ray in a bundle."""
 
 
