@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 
 import recon
 from recon.errors import FileFormatError
-from recon.testing import conformance_tests
 from recon.testing.ellipsoids import values_at
 from recon_datasets.data_exchange import (
     DataExchangeReader,
@@ -22,8 +21,6 @@ from recon_datasets.data_exchange import (
     write_synthetic,
 )
 from recon_datasets.data_exchange.synthetic import SHAPES, counts
-
-test_conformance = conformance_tests("data_exchange")
 
 VIEWS = 90
 THETA = np.arange(VIEWS) * math.pi / VIEWS

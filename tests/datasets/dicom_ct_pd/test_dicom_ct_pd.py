@@ -12,13 +12,10 @@ import torch
 
 import recon
 from recon.errors import FileFormatError, ParameterError
-from recon.testing import conformance_tests
 from recon.testing.ellipsoids import chords, values_at
 from recon_datasets.dicom_ct_pd import DicomCtPdReader, ProjectionError, read_scan, rebin_to_fan, write_synthetic
 from recon_datasets.dicom_ct_pd.rebinning import covered, fan_angles
 from recon_datasets.dicom_ct_pd.synthetic import SHAPES, WATER
-
-test_conformance = conformance_tests("dicom_ct_pd")
 
 SCAN = {"turns": 2.2, "views_per_turn": 80, "columns": 120}
 FLYING = [(0.002, 0.3, 2.0), (-0.002, -0.3, -2.0)]

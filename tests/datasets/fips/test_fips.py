@@ -11,12 +11,9 @@ import torch
 
 import recon
 from recon.errors import FileFormatError, MissingDependencyError, ParameterError
-from recon.testing import conformance_tests
 from recon.testing.ellipsoids import values_at
 from recon_datasets.fips import FipsReader, write_fips, write_synthetic
 from recon_datasets.fips.synthetic import SHAPES, counts
-
-test_conformance = conformance_tests("fips")
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,10 @@ import torch
 
 import recon
 from recon.errors import FileFormatError
-from recon.testing import conformance_tests
 from recon.testing.ellipsoids import Ellipsoid, chords, values_at
 from recon_datasets.lodopab import LoDoPaB, LoDoPaBReader, operator_config, write_lodopab
 from recon_datasets.lodopab.geometry import MU_MAX, upright
 from recon_datasets.lodopab.synthetic import phantom
-
-test_conformance = conformance_tests("lodopab")
 
 
 @pytest.fixture(scope="module")

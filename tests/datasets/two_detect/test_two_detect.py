@@ -9,12 +9,9 @@ from PIL import Image as Pillow
 
 import recon
 from recon.errors import FileFormatError, ParameterError
-from recon.testing import conformance_tests
 from recon_datasets.two_detect import TwoDetect, TwoDetectReader, operator_config, write_synthetic
 from recon_datasets.two_detect.geometry import image_pixel
 from recon_datasets.two_detect.synthetic import counts, image, write_two_detect
-
-test_conformance = conformance_tests("two_detect")
 
 
 @pytest.fixture

@@ -8,9 +8,6 @@ import torch
 import recon
 from recon.errors import ReconError
 from recon.operators import LinearOperator
-from recon.testing import conformance_tests
-
-test_conformance = conformance_tests("chain")
 
 
 def test_the_first_of_the_list_acts_first():

@@ -1,3 +1,0 @@
-from recon.testing import conformance_tests
-
-test_conformance = conformance_tests("convolution")
