@@ -15,7 +15,7 @@ from recon_plugins.radon import kernels
 from recon_plugins.radon.bundles import Bundles
 from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
-from recon_plugins.radon.pool import run_all
+from recon_plugins.radon.pool import alone, run_all
 from recon_plugins.radon.rays import RayTable
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.symmetry import Orbits, orbit_choices, transposed
@@ -61,16 +61,18 @@ class LanesProjector:
         """Project. Shapes: x (N, H W) -> (N, A D)."""
         x = x.detach().unflatten(1, self.size)
         y = x.new_empty(len(x), self.samples)
-        for part, plan in self._split(len(x), bundles=self.dtype == torch.float32):
-            plan.forward(x[part], y[part])
+        with alone():
+            for part, plan in self._split(len(x), bundles=self.dtype == torch.float32):
+                plan.forward(x[part], y[part])
         return y
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Back-project. Shapes: y (N, A D) -> (N, H W)."""
         y = y.detach()
         x = y.new_empty(len(y), *self.size)
-        for part, plan in self._split(len(y)):
-            plan.adjoint(y[part], x[part])
+        with alone():
+            for part, plan in self._split(len(y)):
+                plan.adjoint(y[part], x[part])
         return x.flatten(1)
 
     @overload

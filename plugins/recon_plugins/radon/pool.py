@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import torch
 
-__all__ = ["run_all"]
+__all__ = ["alone", "run_all"]
 
 
 class _Pools:
@@ -33,6 +34,27 @@ class _Pools:
 
 
 _pools = _Pools()
+_own = threading.local()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep torch's own operations in the caller's thread, and let `run_all` use as many threads as torch would have.
+
+    Waking torch's threads takes longer than the short copies between kernels, many times so where they find no idle
+    core; and in a forked worker they may not exist.
+    """
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    _own.threads = before
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        del _own.threads
 
 
 def run_all(tasks: Iterable[Callable[[], object]]) -> None:
@@ -47,7 +69,7 @@ def run_all(tasks: Iterable[Callable[[], object]]) -> None:
                 return
             task()
 
-    helpers = min(torch.get_num_threads(), len(queue)) - 1
+    helpers = min(max(torch.get_num_threads(), getattr(_own, "threads", 1)), len(queue)) - 1
     futures = [_pools.get(helpers).submit(work) for _ in range(helpers)]
     try:
         work()

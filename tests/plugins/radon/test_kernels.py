@@ -309,3 +309,22 @@ def test_transposing_moves_every_entry(shape: tuple[int, int], dtype: torch.dtyp
     assert torch.equal(b, a.T)
     transpose(b, c)
     assert torch.equal(c, a)
+
+
+def test_threads_of_torch_are_as_before_whatever_happens() -> None:
+    from recon_plugins.radon.pool import alone, run_all
+
+    threads, seen = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ZeroDivisionError), alone():
+            assert torch.get_num_threads() == 1
+            # Two threads of our own all the same: each waits until the other is there.
+            barrier = threading.Barrier(2, timeout=30)
+            run_all([barrier.wait, barrier.wait])
+            seen.append("both")
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == ["both"]
