@@ -315,16 +315,21 @@ def test_threads_of_torch_are_as_before_whatever_happens() -> None:
     from recon_plugins.radon.pool import alone, run_all
 
     threads, seen = torch.get_num_threads(), []
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(ZeroDivisionError), alone():
-            assert torch.get_num_threads() == 1
+
+    def work() -> None:
+        with alone():
+            seen.append(torch.get_num_threads())
             # Two threads of our own all the same: each waits until the other is there.
             barrier = threading.Barrier(2, timeout=30)
             run_all([barrier.wait, barrier.wait])
             seen.append("both")
             raise ZeroDivisionError
+
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ZeroDivisionError):
+            work()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
-    assert seen == ["both"]
+    assert seen == [1, "both"]
