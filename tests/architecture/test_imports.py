@@ -199,7 +199,12 @@ def test_starting_up_is_quick(code, limit):
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if not name.endswith(("__main__", ".kit"))))
 def test_all_is_true_and_sorted(name):
-    module = import_module(name)
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != "triton":  # the one library that modules of kernels may ask for
+            raise
+        pytest.skip("triton is not installed")
     listed = list(vars(module).get("__all__", []))
     missing = [item for item in listed if not hasattr(module, item)]
     assert missing == []
