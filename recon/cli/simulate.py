@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = [operator.sample(generator) for operator in model.operators(size, _pixel(image, model, space))]
     forward = compose(*reversed(drawn))
     image = _in_unit(image, drawn, scan, arguments)
+    drawn[0].check_image(image.to_batch(space))
     with torch.no_grad():
         y = torch.cat(
             [

@@ -80,6 +80,9 @@ class Operator(nn.Module, ABC):
         found = {name: items[name] for name in self.awaited if name in items}
         return self.with_(**found) if found else self
 
+    def check_image(self, x: Tensor) -> None:
+        """Warn, in one line, of what a measurement of images `x` would miss; `recon simulate` asks for it."""
+
     @property
     def noiseless(self) -> Operator:
         """The operator without its noise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -319,7 +320,9 @@ def test_a_progress_bar_only_on_a_terminal(series, tmp_path, capsys, monkeypatch
 def test_a_warning_is_one_line(slice_, tmp_path, capsys):
     scan = tmp_path / "scan.h5"
     run("simulate", "ct", slice_, "--views", "30", "--set", "bins=24", "-o", scan)
-    capsys.readouterr()
+    error = capsys.readouterr().err
+    assert re.match(r"recon: warning: the detector is too small for the object: \d+\.\d% of its mass", error)
+    assert error.count("\n") == 1
     run("reconstruct", scan, "--method", "fbp", "-o", tmp_path / "x.nii")
     error = capsys.readouterr().err
     assert error.startswith("recon: warning: the object reaches beyond the detector in 100% of the views")

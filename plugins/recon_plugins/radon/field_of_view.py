@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon.geometry import FanBeam, Geometry
-from recon_plugins.radon.ray_transform import RayTransform
+from recon_plugins.radon.projection import ProjectionOperator
 
 __all__ = ["Unseen", "unseen", "warn_if_unseen"]
 
@@ -25,7 +25,7 @@ class Unseen:
     """Outside in every view: no measurement tells anything about it."""
 
 
-def unseen(operator: RayTransform, x: Tensor) -> Unseen:
+def unseen(operator: ProjectionOperator, x: Tensor) -> Unseen:
     """Return how much of images the detector of a parallel or a fan beam does not see.
 
     A pixel is seen in a view if the ray through its centre ends on the detector.
@@ -58,7 +58,7 @@ def unseen(operator: RayTransform, x: Tensor) -> Unseen:
     return Unseen(float(weights[missed_once].sum()), float(weights[missed_always].sum()))
 
 
-def warn_if_unseen(operator: RayTransform, x: Tensor, tolerance: float = 1e-3) -> None:
+def warn_if_unseen(operator: ProjectionOperator, x: Tensor, tolerance: float = 1e-3) -> None:
     """Warn, in one line with the share, if the detector misses more than that share of images in some view."""
     share = unseen(operator, x)
     if share.by_some > tolerance:

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Self
 
 import torch
 from annotated_types import Gt
+from torch import Tensor
 
 from recon_plugins.radon.backends import RAY_KERNELS, Backend, choose, lanes_projector, triton_projector
+from recon_plugins.radon.field_of_view import warn_if_unseen
 from recon_plugins.radon.geometry import Geometry, geometry_from
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.projection import ProjectionOperator, Projector
@@ -88,6 +90,10 @@ class RayTransform(ProjectionOperator):
         wide = self.geometry.spacing / min(self.grid.pixel)
         per_bin = self.rays_per_bin or (math.ceil(2 * wide) if wide > 1.5 else 1)
         return ray_table(self.geometry, self.grid, per_bin)
+
+    def check_image(self, x: Tensor) -> None:
+        """Warn if the detector is too small for the object, with the share of it that is missed."""
+        warn_if_unseen(self, x)
 
     def views(self, index: Sequence[int]) -> Self:
         """Return the operator of the views of these indices alone, in their order."""
