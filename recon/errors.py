@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "CheckpointError",
+    "CodedFileError",
     "ComponentError",
     "ExperimentError",
     "FileFormatError",
@@ -45,6 +46,29 @@ class MissingDependencyError(ComponentError):
 
 class FileFormatError(ReconError):
     """A file that is missing, unreadable, or not laid out as its format asks."""
+
+
+class CodedFileError(FileFormatError):
+    """A file that cannot be read without risk of a wrong image, with a code that is stable, for scripts.
+
+    The text never holds values of the file's text fields, which may name the patient.
+
+    Parameters
+    ----------
+    code
+        What is wrong, such as ``RECON-DICOM-GAP``.
+    message
+        The sentence that tells the fix.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+    def __reduce__(self) -> tuple[type[CodedFileError], tuple[str, str]]:
+        """Pickle by the two arguments."""
+        return type(self), (self.code, self.message)
 
 
 class CheckpointError(ReconError):

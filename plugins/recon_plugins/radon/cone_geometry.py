@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import UsageError
-from recon.registry import suggest
-from recon_plugins.radon.geometry import Detector, FanBeam
+from recon_plugins.radon.geometry import Detector, FanBeam, from_mapping
 from recon_plugins.radon.grid import Grid
 
 __all__ = ["ConeBeam", "Parallel3D", "RayFans", "SpatialGeometry", "middle_plane", "spatial_geometry_from"]
@@ -275,15 +274,8 @@ def spatial_geometry_from(value: SpatialGeometry | Mapping[str, Any]) -> Spatial
     """
     if isinstance(value, (Parallel3D, ConeBeam)):
         return value
-    target = ConeBeam if "source_distance" in value else Parallel3D
-    fields = {field.name: field for field in dataclasses.fields(target)}
-    for name in value:
-        if name not in fields:
-            raise UsageError(f"geometry: {name} is unknown{suggest(name, fields)}; it takes: {', '.join(fields)}")
-    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in value]
-    if missing:
-        raise UsageError(f"geometry: {', '.join(missing)} missing")
-    return target(**value)
+    target: type[SpatialGeometry] = ConeBeam if "source_distance" in value else Parallel3D
+    return from_mapping(target, value)
 
 
 def middle_plane(geometry: ConeBeam) -> FanBeam:

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,16 @@ from torch import Tensor
 from recon.errors import UsageError
 from recon.registry import suggest
 
-__all__ = ["Detector", "FanBeam", "Geometry", "ParallelBeam", "check_source", "equispaced", "geometry_from"]
+__all__ = [
+    "Detector",
+    "FanBeam",
+    "Geometry",
+    "ParallelBeam",
+    "check_source",
+    "equispaced",
+    "from_mapping",
+    "geometry_from",
+]
 
 Detector = Literal["flat", "curved"]
 
@@ -213,6 +222,7 @@ class FanBeam:
 
 
 Geometry = ParallelBeam | FanBeam
+Beam = TypeVar("Beam")
 
 
 def geometry_from(value: Geometry | Mapping[str, Any]) -> Geometry:
@@ -225,8 +235,13 @@ def geometry_from(value: Geometry | Mapping[str, Any]) -> Geometry:
     """
     if isinstance(value, (ParallelBeam, FanBeam)):
         return value
-    target = FanBeam if "source_distance" in value else ParallelBeam
-    fields = {field.name: field for field in dataclasses.fields(target)}
+    target: type[Geometry] = FanBeam if "source_distance" in value else ParallelBeam
+    return from_mapping(target, value)
+
+
+def from_mapping(target: type[Beam], value: Mapping[str, Any]) -> Beam:
+    """Build a dataclass from its fields by name; UsageError if one is unknown or missing."""
+    fields = {field.name: field for field in dataclasses.fields(target)}  # type: ignore[arg-type]
     for name in value:
         if name not in fields:
             raise UsageError(f"geometry: {name} is unknown{suggest(name, fields)}; it takes: {', '.join(fields)}")
