@@ -15,7 +15,18 @@ from recon.operators.base import LinearOperator, Operator
 if TYPE_CHECKING:
     from recon.io import Image, Measurement
 
-__all__ = ["LOSS_INPUTS", "Dataset", "Loss", "Method", "Metric", "OperatorModel", "Reader", "Writer"]
+__all__ = [
+    "LOSS_INPUTS",
+    "Calibrated",
+    "CoilOperator",
+    "Dataset",
+    "Loss",
+    "Method",
+    "Metric",
+    "OperatorModel",
+    "Reader",
+    "Writer",
+]
 
 LOSS_INPUTS = ("prediction", "target", "measurement", "operator", "model", "generator")
 """What the engine can hand to a loss. A loss's ``forward`` names those it needs."""
@@ -120,6 +131,28 @@ class Method(Protocol):
 
     def __call__(self, y: Tensor, operator: Operator) -> Tensor:
         """Reconstruct. Shapes: y as `operator` gives it -> x (batch, channel, *space)."""
+        ...
+
+
+@runtime_checkable
+class CoilOperator(Protocol):
+    """A linear operator that measures coil images, one channel a coil: k-space of data that bring no sensitivities."""
+
+    def with_maps(self, maps: Tensor) -> LinearOperator:
+        """Return the operator of one image seen by all coils.
+
+        Shapes: maps (coil, *space) or (batch, coil, *space); (batch, set, coil, *space) for several sets of maps, each
+        with an image of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A method that estimates something (sensitivities, kernels) from the data, or from calibration data beside them."""
+
+    def with_calibration(self, data: Tensor) -> Method:
+        """Return the method that takes its calibration from `data`, k-space of the shape of the measurement."""
         ...
 
 

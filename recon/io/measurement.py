@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.io.image import SPACE, Affine, Image, Value, check_affine, check_metadata, from_layout
+from recon.kspace import crop_centred
 
 if TYPE_CHECKING:
     from recon.operators import Operator
@@ -36,6 +37,12 @@ class Measurement:
     dims
         Axes of that image, which say what the batch is: ("z", "y", "x") where the items are slices of a volume. By
         default ("batch", *space), or just the space for one item.
+    crop
+        Size (*space) of the central part that `image` keeps of a reconstruction, where the field of view was measured
+        larger than it is shown: oversampled k-space. `affine` and `voxel_size` are those of what is kept.
+    calibration
+        k-space from which coil sensitivities or kernels are estimated, of the shape of `data` with zeros where nothing
+        was measured; None where the data hold what there is.
     metadata, notes
         As for `Image`.
     """
@@ -47,6 +54,8 @@ class Measurement:
     voxel_size: tuple[float, ...] | None = None
     unit: str = "arbitrary"
     dims: tuple[str, ...] | None = None
+    crop: tuple[int, ...] | None = None
+    calibration: Tensor | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -65,6 +74,13 @@ class Measurement:
             set_(self, "voxel_size", tuple(float(size) for size in self.voxel_size))
         if self.dims is not None:
             set_(self, "dims", tuple(self.dims))
+        if self.crop is not None:
+            set_(self, "crop", tuple(int(size) for size in self.crop))
+        if self.calibration is not None and self.calibration.shape != self.data.shape:
+            raise UsageError(
+                f"calibration data of shape {tuple(self.calibration.shape)} must have the shape of the measurement, "
+                f"{tuple(self.data.shape)}"
+            )
         set_(self, "notes", tuple(self.notes))
         set_(self, "metadata", check_metadata(self.metadata))
 
@@ -93,6 +109,8 @@ class Measurement:
         batch = self.data.shape[0]
         if data.shape[0] != batch:
             raise UsageError(f"the measurement has {batch} items, the reconstruction {data.shape[0]}")
+        if self.crop is not None and any(a > b for a, b in zip(data.shape[-len(self.crop) :], self.crop, strict=True)):
+            data = crop_centred(data, self.crop)
         space = SPACE[-(data.ndim - 2) :]
         dims = self.dims or (space if batch == 1 else ("batch", *space))
         if len(dims) - len(space) not in (0, 1):

@@ -242,13 +242,13 @@ def roofline(radon: Radon, repeat: int) -> None:
         for k, total in enumerate(sums):
             emit.store(emit.load(total), emit.gep(code.values, [I64(k)]), align=4)
         run, data = code.compile(), torch.zeros(400, 8)
-        return lambda: run(data.data_ptr(), 5_000, 400)
+        return lambda: run(data.data_ptr(), 50_000, 400)
 
     runs: dict[str, Run] = (
         {"fma": kernel(False), "load": kernel(True)} | ours(radon, 1, "recon") | ours(radon, 16, "recon")
     )
     times = interleaved(runs, repeat, time.process_time)
-    fma, load = 2e6 / times["fma"] / 1e6, 2e6 / times["load"] / 1e6
+    fma, load = 2e7 / times["fma"] / 1e6, 2e7 / times["load"] / 1e6
     rays = radon.rays()
     taps, line = 0.0, torch.arange(max(radon.size))
     for alpha, gamma, along_rows in zip(rays.alpha, rays.gamma, rays.along_rows, strict=True):

@@ -12,8 +12,6 @@ __getattr__ = lazy(
         "ColumnSampling": ".sampling",
         "Fourier": ".operators",
         "MulticoilFourier": ".multicoil",
-        "fft_centred": ".transform",
-        "ifft_centred": ".transform",
     },
 )
 

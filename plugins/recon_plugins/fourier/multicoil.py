@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from recon.errors import UsageError
+from recon.kspace import as_complex
 from recon.operators import LinearOperator
 from recon_plugins.fourier.coils import Birdcage
 from recon_plugins.fourier.operators import Fourier, MaskLike
-from recon_plugins.fourier.transform import as_complex
 
 __all__ = ["MulticoilFourier"]
 

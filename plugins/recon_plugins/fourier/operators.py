@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from recon.errors import UsageError
+from recon.kspace import as_complex, fft_centred, ifft_centred
 from recon.operators import LinearOperator, Shape
 from recon_plugins.fourier.sampling import ColumnSampling
-from recon_plugins.fourier.transform import as_complex, fft_centred, ifft_centred
 
 __all__ = ["Fourier"]
 

@@ -17,6 +17,9 @@ __all__ = ["scratch"]
 KEPT = 4
 """Pieces of memory that are kept at most: what one call at a time needs."""
 
+LINE = 64
+"""Bytes of a line of the cache: a vector that straddles two takes twice as long to load."""
+
 Memory = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 
@@ -37,7 +40,8 @@ class _Store:
             fitting = [index for index, piece in enumerate(self.pieces) if piece.nbytes >= size]
             if fitting:
                 return self.pieces.pop(min(fitting, key=lambda index: self.pieces[index].nbytes))
-        return np.empty(size, np.uint8)
+        piece = np.empty(size + LINE, np.uint8)
+        return piece[-piece.ctypes.data % LINE :][:size]
 
     def give(self, piece: Memory) -> None:
         """Give a piece back; the smallest go where there are too many."""

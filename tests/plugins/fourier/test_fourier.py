@@ -11,8 +11,9 @@ import torch
 
 import recon
 from recon.errors import ParameterError, UsageError
+from recon.kspace import fft_centred, ifft_centred
 from recon.operators import LinearOperator
-from recon_plugins.fourier import Birdcage, ColumnSampling, Fourier, MulticoilFourier, fft_centred, ifft_centred
+from recon_plugins.fourier import Birdcage, ColumnSampling, Fourier, MulticoilFourier
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "fastmri_sampling.json").read_text())
 

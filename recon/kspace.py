@@ -1,13 +1,15 @@
-"""The field's Fourier transform: centred, orthonormal."""
+"""k-space as the field writes it: centred orthonormal Fourier transforms, central crops, root sum of squares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-__all__ = ["as_complex", "fft_centred", "ifft_centred"]
+from recon.errors import UsageError
+
+__all__ = ["as_complex", "crop_centred", "fft_centred", "ifft_centred", "root_sum_of_squares"]
 
 
 def as_complex(x: Tensor) -> Tensor:
@@ -28,6 +30,27 @@ def fft_centred(x: Tensor, axes: int = 2) -> Tensor:
 def ifft_centred(y: Tensor, axes: int = 2) -> Tensor:
     """Transform k-space to image: the inverse, and adjoint, of `fft_centred`."""
     return _centred(torch.fft.ifftn, y, axes)
+
+
+def crop_centred(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the central part of the last axes as a view; it starts at index (n - size) // 2, as fastMRI's.
+
+    Raises
+    ------
+    UsageError
+        If an axis is shorter than what is asked of it.
+    """
+    for axis, wanted in zip(range(-len(size), 0), size, strict=True):
+        have = x.shape[axis]
+        if wanted > have:
+            raise UsageError(f"the central {tuple(size)} of data of shape {tuple(x.shape)} cannot be taken")
+        x = x.narrow(axis, (have - wanted) // 2, wanted)
+    return x
+
+
+def root_sum_of_squares(x: Tensor, dim: int = 1) -> Tensor:
+    """Combine coil images: (sum_c |x_c|^2)^(1/2) over the axis `dim`, which is kept with size 1."""
+    return torch.linalg.vector_norm(x, dim=dim, keepdim=True)
 
 
 def _centred(transform: Callable[..., Tensor], x: Tensor, axes: int) -> Tensor:
