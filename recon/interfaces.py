@@ -149,7 +149,7 @@ class CoilOperator(Protocol):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A method that estimates something (sensitivities, kernels) from the data, or from calibration data beside them."""
+    """A method that estimates sensitivities or kernels from the data, or from calibration data beside them."""
 
     def with_calibration(self, data: Tensor) -> Method:
         """Return the method that takes its calibration from `data`, k-space of the shape of the measurement."""

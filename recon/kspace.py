@@ -50,7 +50,8 @@ def crop_centred(x: Tensor, size: Sequence[int]) -> Tensor:
 
 def root_sum_of_squares(x: Tensor, dim: int = 1) -> Tensor:
     """Combine coil images: (sum_c |x_c|^2)^(1/2) over the axis `dim`, which is kept with size 1."""
-    return torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    combined: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return combined
 
 
 def _centred(transform: Callable[..., Tensor], x: Tensor, axes: int) -> Tensor:
@@ -58,4 +59,5 @@ def _centred(transform: Callable[..., Tensor], x: Tensor, axes: int) -> Tensor:
     x = as_complex(x)
     if x.numel() == 0:  # MKL refuses an empty batch
         return x
-    return torch.fft.fftshift(transform(torch.fft.ifftshift(x, dim), dim=dim, norm="ortho"), dim)
+    shifted: Tensor = torch.fft.fftshift(transform(torch.fft.ifftshift(x, dim), dim=dim, norm="ortho"), dim)
+    return shifted
