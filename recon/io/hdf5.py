@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from recon.errors import FileFormatError
 
-__all__ = ["MAGIC", "attribute_text", "dataset", "open_hdf5"]
+__all__ = ["MAGIC", "attribute_text", "dataset", "memory_map", "open_hdf5"]
 
 MAGIC = (0, b"\x89HDF\r\n\x1a\n")
 """Offset and mark of an HDF5 file, for `recon.Component.magic`."""
@@ -73,6 +74,32 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     if declared > MAX_UNCHECKED and declared > MAX_RATIO * stored:
         raise FileFormatError(f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile")
     return found
+
+
+def memory_map(data: h5py.Dataset) -> np.ndarray | None:
+    """Map the values of a dataset from its file into memory, past h5py; None where they do not lie there as they are.
+
+    They do where the dataset is contiguous: neither chunked nor compressed, written, in this file. Nothing is read until
+    a value is used, the map outlives the open file and a fork, and what is written to it does not reach the file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file ends before its data.
+    """
+    if data.chunks is not None or data.compression is not None or data.external or data.is_virtual:
+        return None
+    if data.dtype.kind not in "biufc" or h5py.check_enum_dtype(data.dtype) is not None:
+        return None
+    offset, path = data.id.get_offset(), data.file.filename
+    # What was never written has no place; behind a user block, HDF5 would name a wrong one.
+    if offset is None or data.size == 0 or data.id.get_storage_size() != data.nbytes:
+        return None
+    try:
+        # Copy on write: torch takes no array that cannot be written.
+        return np.memmap(path, dtype=data.dtype, mode="c", offset=offset, shape=data.shape)
+    except ValueError as error:
+        raise FileFormatError(f"{path} is cut off: it ends before the data of {data.name[1:]!r}") from error
 
 
 def attribute_text(item: h5py.HLObject, name: str) -> str | None:
