@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from recon.errors import UsageError
+from recon.io.deferred import Deferred, Loaded
 from recon.io.image import SPACE, Affine, Image, Value, check_affine, check_metadata, from_layout
 from recon.kspace import crop_centred
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Measurement"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Measurement:
     """What a scanner or a simulation measured.
 
@@ -27,6 +28,8 @@ class Measurement:
     ----------
     data
         Tensor as the operator gives it, with its batch axis: (batch, coil, *k), (batch, channel, angle, detector) ...
+        A reader of large files gives a `Deferred`: `data` is read when it is first asked for, `shape` and `dtype` need
+        no reading, and `items` reads a part.
     operator_config
         The operator as a config, ``{"use": "fourier", ...}``, which may hold tensors; None where nothing tells.
         It is built when asked for, so that looking at a file needs no operator.
@@ -47,7 +50,7 @@ class Measurement:
         As for `Image`.
     """
 
-    data: Tensor
+    data: Loaded = Loaded()  # noqa: RUF009 - a descriptor, which dataclasses know how to ask
     operator_config: Mapping[str, Any] | None = None
     reference: Image | None = None
     affine: Affine | None = None
@@ -62,8 +65,8 @@ class Measurement:
     def __post_init__(self) -> None:
         """Check that the parts agree; normalise types."""
         set_ = object.__setattr__
-        if self.data.ndim < 3:
-            raise UsageError(f"a measurement has the shape (batch, channel or coil, ...), not {tuple(self.data.shape)}")
+        if len(self.shape) < 3:
+            raise UsageError(f"a measurement has the shape (batch, channel or coil, ...), not {self.shape}")
         if self.operator_config is not None:
             if not isinstance(self.operator_config.get("use"), str):
                 raise UsageError("operator_config needs the operator's name under 'use'")
@@ -76,13 +79,34 @@ class Measurement:
             set_(self, "dims", tuple(self.dims))
         if self.crop is not None:
             set_(self, "crop", tuple(int(size) for size in self.crop))
-        if self.calibration is not None and self.calibration.shape != self.data.shape:
+        if self.calibration is not None and self.calibration.shape != self.shape:
             raise UsageError(
                 f"calibration data of shape {tuple(self.calibration.shape)} must have the shape of the measurement, "
-                f"{tuple(self.data.shape)}"
+                f"{self.shape}"
             )
         set_(self, "notes", tuple(self.notes))
         set_(self, "metadata", check_metadata(self.metadata))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data, which are not read for it."""
+        return tuple(self._held.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the data, which are not read for it."""
+        return self._held.dtype
+
+    def items(self, start: int, stop: int) -> Tensor:
+        """Return the data of some items of the batch, reading no others: (stop - start, channel or coil, ...).
+
+        Raises
+        ------
+        FileFormatError
+            If the file they are in is damaged there, or has changed.
+        """
+        held = self._held
+        return held.items(start, stop) if isinstance(held, Deferred) else held[start:stop]
 
     def operator(self) -> Operator:
         """Build the operator.
@@ -106,7 +130,7 @@ class Measurement:
         UsageError
             If the batch is not that of the measurement.
         """
-        batch = self.data.shape[0]
+        batch = self.shape[0]
         if data.shape[0] != batch:
             raise UsageError(f"the measurement has {batch} items, the reconstruction {data.shape[0]}")
         if self.crop is not None and any(a > b for a, b in zip(data.shape[-len(self.crop) :], self.crop, strict=True)):
@@ -130,5 +154,10 @@ class Measurement:
     def __repr__(self) -> str:
         """Say what the measurement is, without its values."""
         name = self.operator_config["use"] if self.operator_config else "unknown"
-        shape = " x ".join(map(str, np.shape(self.data)))
-        return f"Measurement({shape}, {str(self.data.dtype)[6:]}, operator {name}, reference {self.reference})"
+        shape = " x ".join(map(str, self.shape))
+        return f"Measurement({shape}, {str(self.dtype)[6:]}, operator {name}, reference {self.reference})"
+
+    @property
+    def _held(self) -> Tensor | Deferred:
+        held: Tensor | Deferred = self.__dict__["data"]
+        return held

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recon.io import Image, Measurement
+from recon.io.deferred import deferred
 from recon.io.hdf5 import attribute_text, dataset, open_hdf5
 from recon_datasets.fastmri.header import header_metadata
 from recon_datasets.fastmri.volume import open_volume
@@ -20,7 +23,8 @@ class FastMRIReader:
     """Reads a fastMRI volume.
 
     The data are (slice, coil, H, W) with one coil for single-coil files. The operator is ``fourier`` with the file's
-    mask, which acts on each coil by itself: the files bring no coil sensitivities. The reference is the file's
+    mask, which acts on each coil by itself: the files bring no coil sensitivities. k-space of more than 64 MiB stays in
+    the file until it is asked for, slice by slice. The reference is the file's
     reconstruction (``esc`` of single-coil, ``rss`` of multi-coil files). The files say how large voxels are, but not
     where: no affine.
     """
@@ -55,11 +59,11 @@ class FastMRIReader:
             if volume.target is not None:
                 values = torch.from_numpy(np.asarray(volume.target[()], dtype=np.float32))
                 reference = Image(data=values, voxel_size=size, metadata=metadata)
-            data = torch.from_numpy(np.stack([volume.slice(number) for number in range(len(volume.kspace))]))
+            shape = (len(volume.kspace), volume.coils, *volume.kspace.shape[-2:])
             notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
         mask = {} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}
         return Measurement(
-            data=data,
+            data=deferred(shape, torch.complex64, partial(_slices, path)),
             operator_config={"use": "fourier", **mask},
             reference=reference,
             voxel_size=_voxel_size(header, "encoded"),
@@ -67,6 +71,12 @@ class FastMRIReader:
             metadata=metadata,
             notes=notes,
         )
+
+
+def _slices(path: Path, start: int, stop: int) -> Tensor:
+    with open_hdf5(path) as file:
+        volume = open_volume(file, path)
+        return torch.from_numpy(np.stack([volume.slice(number) for number in range(start, stop)]))
 
 
 def _voxel_size(header: dict[str, Any], space: str) -> tuple[float, float, float] | None:

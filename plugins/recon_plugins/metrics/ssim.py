@@ -98,9 +98,9 @@ class SSIM(ImageMetric):
         x, t = x / scale, t / scale
         shift = t.detach().mean(tuple(range(1, t.ndim)), keepdim=True)
         x, t = x - shift, t - shift
-        mean_x, mean_t, xx, tt, xt = self._filter(torch.stack([x, t, x * x, t * t, x * t]))
+        mean_x, mean_t, squares, xt = self._filter(torch.stack([x, t, x * x + t * t, x * t]))
         sample = self._size**dimensions / (self._size**dimensions - 1) if self.variant == "uniform7" else 1.0
-        variances = sample * (xx - mean_x * mean_x + tt - mean_t * mean_t)
+        variances = sample * (squares - mean_x * mean_x - mean_t * mean_t)
         covariance = sample * (xt - mean_x * mean_t)
         mean_x, mean_t = mean_x + shift, mean_t + shift
         c1, c2 = self.k1**2, self.k2**2
@@ -112,20 +112,36 @@ class SSIM(ImageMetric):
         return 11 if self.variant == "gauss11" else 7
 
     def _filter(self, images: Tensor) -> Tensor:
-        """Average over the window, axis by axis. Shapes: (5, batch, channel, *space) -> the same, smaller."""
+        """Average over the window, axis by axis. Shapes: (4, batch, channel, *space) -> the same, smaller."""
         space = images.shape[3:]
+        if self.variant == "uniform7" and not images.requires_grad:
+            for axis in range(-len(space), 0):
+                images = _sum_of_seven(images, axis)
+            return images / self._size ** len(space)
         if self.variant == "gauss11":
             offset = torch.arange(self._size, dtype=images.dtype, device=images.device) - self._size // 2
             window = torch.exp(-(offset**2) / (2 * 1.5**2))
             window = window / window.sum()
         else:
             window = images.new_full((self._size,), 1 / self._size)
-        # The five maps are the channels of depth-wise convolutions, which in this memory format a CPU does ten times
-        # faster: the whole SSIM of a slice of 320 x 320 takes 3 ms.
-        result = images.reshape(5, -1, *space).transpose(0, 1)
+        # The maps are the channels of depth-wise convolutions, which in this memory format a CPU does ten times faster:
+        # the whole SSIM of a slice of 320 x 320 takes 3 ms.
+        maps = len(images)
+        result = images.reshape(maps, -1, *space).transpose(0, 1)
         if len(space) in MEMORY_FORMAT and result.dtype == torch.float32 and result.device.type == "cpu":
             result = result.contiguous(memory_format=MEMORY_FORMAT[len(space)])
         for axis in range(len(space)):
             shape = [self._size if other == axis else 1 for other in range(len(space))]
-            result = CONVOLUTION[len(space)](result, window.reshape(1, 1, *shape).expand(5, 1, *shape), groups=5)
+            kernel = window.reshape(1, 1, *shape).expand(maps, 1, *shape)
+            result = CONVOLUTION[len(space)](result, kernel, groups=maps)
         return result.transpose(0, 1).reshape(*images.shape[:3], *result.shape[2:])
+
+
+def _sum_of_seven(images: Tensor, axis: int) -> Tensor:
+    """Sum every seven neighbours as pairs, fours and one: four additions, without the drift of a running sum."""
+    count = images.shape[axis]
+    two = images.narrow(axis, 0, count - 1) + images.narrow(axis, 1, count - 1)
+    seven = two.narrow(axis, 0, count - 6) + two.narrow(axis, 2, count - 6)
+    seven += two.narrow(axis, 4, count - 6)
+    seven += images.narrow(axis, 6, count - 6)
+    return seven
