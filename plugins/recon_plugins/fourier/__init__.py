@@ -10,7 +10,7 @@ __getattr__ = lazy(
     {
         "Birdcage": ".coils",
         "ColumnSampling": ".sampling",
-        "Fourier": ".operators",
+        "Fourier": ".fourier",
         "MulticoilFourier": ".multicoil",
     },
 )
@@ -22,7 +22,7 @@ def recon_components() -> Iterator[Component]:
     yield Component(
         kind="operator",
         name="fourier",
-        target="recon_plugins.fourier.operators:Fourier",
+        target="recon_plugins.fourier.fourier:Fourier",
         summary="Centred orthonormal Fourier transform with an undersampling mask (single-coil MRI)",
         examples="recon_plugins.fourier.examples:fourier",
         tags=("mri", "linear"),

@@ -10,18 +10,19 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.kspace import as_complex
-from recon.operators import LinearOperator
+from recon_plugins.fourier.cartesian import Cartesian, MaskLike
 from recon_plugins.fourier.coils import Birdcage
-from recon_plugins.fourier.operators import Fourier, MaskLike
 
 __all__ = ["MulticoilFourier"]
 
 
-class MulticoilFourier(Fourier):
+class MulticoilFourier(Cartesian):
     """The SENSE model y_c = M F (s_c x) of coil sensitivities s_c, with F centred and orthonormal.
 
     Shapes: x (batch, 1, *space) -> y (batch, coil, *k), real or complex -> complex. The adjoint is
-    sum_c conj(s_c) F^H M y_c. Frequencies that were not measured are +0 in y.
+    sum_c conj(s_c) F^H M y_c. Frequencies that were not measured are +0 in y. With several sets of maps (soft SENSE)
+    each has an image of its own: x (batch, set, *space) and y_c = M F sum_j s_jc x_j. With `time` an axis of frames
+    stands before the spatial ones of x and y; the maps are the same for all frames.
 
     `normal` needs no shifts and transforms only along the axes on which the mask depends, see `Fourier`; the maps need
     not be shifted either.
@@ -29,16 +30,17 @@ class MulticoilFourier(Fourier):
     Parameters
     ----------
     maps
-        Sensitivities (coil, *space), or (batch, coil, *space) for maps per item, as a tensor or nested list; or the
-        settings of a `Birdcage`, such as ``{"coils": 8}``, for simulations at any image size. None if the data bring
-        them, see `per_item`.
-    mask, resample, dimensions
+        Sensitivities (coil, *space), (batch, coil, *space) for maps per item, or (batch, set, coil, *space) for several
+        sets, where a batch of 1 serves all items; as a tensor or nested list. Or the settings of a `Birdcage`, such as
+        ``{"coils": 8}``, for simulations at any image size. None if the data bring them, see `per_item`.
+    mask, resample, dimensions, time
         As for `Fourier`.
 
     References
     ----------
     Pruessmann et al., Magn. Reson. Med. 42:952, 1999,
-    doi:10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S
+    doi:10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S;
+    Uecker et al., Magn. Reson. Med. 71:990, 2014, doi:10.1002/mrm.24751 (several sets)
     """
 
     per_item = ("mask", "maps")
@@ -50,10 +52,11 @@ class MulticoilFourier(Fourier):
         mask: MaskLike | None = None,
         resample: bool = False,
         dimensions: Literal[2, 3] = 2,
+        time: bool = False,
     ) -> None:
-        super().__init__(mask=mask, resample=resample, dimensions=dimensions)
+        super().__init__(mask=mask, resample=resample, dimensions=dimensions, time=time)
         self._birdcage = Birdcage.parse(maps) if isinstance(maps, (Mapping, Birdcage)) else None
-        space, coils = self._space(), None
+        space, sets, coils = self._space(), 1, None
         self._maps: Tensor | None
         if self._birdcage is not None:
             coils = self._birdcage.coils
@@ -62,15 +65,19 @@ class MulticoilFourier(Fourier):
         else:
             tensor = as_complex(torch.as_tensor(maps)).resolve_conj()
             shape = tuple(tensor.shape)
-            if len(shape) not in (dimensions + 1, dimensions + 2):
-                raise UsageError(f"maps of shape {shape} must be (coil, *space) or (batch, coil, *space)")
+            if not dimensions + 1 <= len(shape) <= dimensions + 3:
+                raise UsageError(
+                    f"maps of shape {shape} must be (coil, *space), (batch, coil, *space) or (batch, set, coil, *space)"
+                )
             coils, *sizes = shape[-dimensions - 1 :]
-            if any(n is not None and n != size for n, size in zip(space, sizes, strict=True)):
+            sets = shape[1] if len(shape) == dimensions + 3 else 1
+            frames, fixed = space[:-dimensions], space[-dimensions:]
+            if any(n is not None and n != size for n, size in zip(fixed, sizes, strict=True)):
                 raise UsageError(f"a mask of k-space {space} does not fit maps of shape {shape}")
-            space = tuple(sizes)
+            space = (*frames, *sizes)
             # Kept as real numbers: nn.Module.to(dtype) would drop the imaginary part of a complex buffer.
             self.register_buffer("_maps", torch.view_as_real(tensor), persistent=False)
-        self.input_shape, self.output_shape = (1, *space), (coils, *space)
+        self.input_shape, self.output_shape = (sets, *space), (coils, *space)
 
     @property
     def maps(self) -> Tensor | Birdcage | None:
@@ -78,23 +85,23 @@ class MulticoilFourier(Fourier):
         return self._birdcage if self._maps is None else torch.view_as_complex(self._maps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Measure. Shapes: x (batch, 1, *space) -> y (batch, coil, *k)."""
-        return super().forward(self._expand(x))
+        """Measure. Shapes: x (batch, set, *space) -> y (batch, coil, *k), with one set of maps unless several are."""
+        return self._measure(self._expand(x, self.maps_for(x)))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Combine the coils' zero-filled images. Shapes: y (batch, coil, *k) -> x (batch, 1, *space)."""
-        return self._combine(super().adjoint(y))
+        """Combine the coils' zero-filled images. Shapes: y (batch, coil, *k) -> x (batch, set, *space)."""
+        return self._combine(self._zero_filled(y), self.maps_for(y))
 
     def normal(self, x: Tensor) -> Tensor:
         """Apply sum_c conj(s_c) F^H M F s_c without shifts, along the axes on which the mask depends."""
-        return self._combine(super().normal(self._expand(x)))
-
-    def norm(self, *, iterations: int = 30, like: Tensor | None = None, free: int = 1) -> float:
-        """Estimate the spectral norm by power iteration, as for any operator; at most max (sum_c |s_c|^2)^(1/2)."""
-        return LinearOperator.norm(self, iterations=iterations, like=like, free=free)
+        maps = self.maps_for(x)
+        return self._combine(self._gram(self._expand(x, maps)), maps)
 
     def maps_for(self, x: Tensor) -> Tensor:
-        """Return the sensitivities for images, or k-space, like `x`: of its size and precision, on its device."""
+        """Return the sensitivities for images, or k-space, like `x`: of its size and precision, on its device.
+
+        Shape: (batch or 1, set, coil, [1,] *space).
+        """
         dtype = as_complex(x[:0]).dtype
         size = x.shape[-self.dimensions :]
         maps = self.maps
@@ -103,17 +110,23 @@ class MulticoilFourier(Fourier):
                 "MulticoilFourier has no coil sensitivities: give maps, or data whose items hold 'maps' (coil, *space)"
             )
         maps = maps.maps(size, x.device, dtype) if isinstance(maps, Birdcage) else maps.to(dtype)
-        if maps.shape[-self.dimensions :] != size or (maps.ndim == self.dimensions + 2 and len(maps) != len(x)):
+        several = maps.ndim > self.dimensions + 1
+        if maps.shape[-self.dimensions :] != size or (several and len(maps) not in (1, len(x))):
             raise UsageError(f"data of shape {tuple(x.shape)} do not fit coil maps of shape {tuple(maps.shape)}")
-        return maps
+        if not several:
+            maps = maps[None]
+        if maps.ndim == self.dimensions + 2:
+            maps = maps[:, None]
+        return maps.unsqueeze(3) if self.time else maps
 
-    def _expand(self, x: Tensor) -> Tensor:
-        if x.shape[1] != 1:
-            raise UsageError(f"MulticoilFourier takes images with one channel, not {x.shape[1]}")
-        return self.maps_for(x) * x
+    def _expand(self, x: Tensor, maps: Tensor) -> Tensor:
+        sets = maps.shape[1]
+        if x.shape[1] != sets:
+            wanted = "one channel" if sets == 1 else f"{sets} channels, one a set of maps"
+            raise UsageError(f"MulticoilFourier takes images with {wanted}, not {x.shape[1]}")
+        return maps[:, 0] * x if sets == 1 else (maps * x[:, :, None]).sum(1)
 
-    def _combine(self, images: Tensor) -> Tensor:
-        maps = self.maps_for(images)
-        if images.shape[1] != maps.shape[-self.dimensions - 1]:
+    def _combine(self, images: Tensor, maps: Tensor) -> Tensor:
+        if images.shape[1] != maps.shape[2]:
             raise UsageError(f"data of shape {tuple(images.shape)} do not fit coil maps of shape {tuple(maps.shape)}")
-        return (maps.conj() * images).sum(1, keepdim=True)
+        return (maps.conj() * images[:, None]).sum(2)

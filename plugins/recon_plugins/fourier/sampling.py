@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,13 +17,33 @@ from torch import Tensor
 from recon.errors import ParameterError, UsageError
 from recon.schema import validate
 
-__all__ = ["ColumnSampling", "fastmri_columns"]
+__all__ = ["ColumnSampling", "Sampling", "as_sampling", "fastmri_columns"]
 
 Kind = Literal["random", "equispaced", "gaussian", "fastmri_random", "fastmri_equispaced_fraction"]
 
 
+class Sampling(ABC):
+    """A rule that says which points of k-space are measured. A value, drawn anew by a seed."""
+
+    @abstractmethod
+    def mask(self, size: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+        """Return the boolean mask for k-space of that size; it is shared, so do not write to it."""
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> Sampling:
+        """Return the rule with a new seed. With a generator of the CPU nothing waits for a device."""
+
+    def check_axes(self, axes: int) -> None:  # noqa: B027 - most rules fit any
+        """Raise UsageError unless k-space of that many axes will do."""
+
+
+def as_sampling(config: Sampling | Mapping[str, Any], field: str = "mask") -> Sampling:
+    """Make a rule from its config."""
+    return config if isinstance(config, Sampling) else ColumnSampling.parse(config, field)
+
+
 @dataclass(frozen=True, kw_only=True)
-class ColumnSampling:
+class ColumnSampling(Sampling):
     """A rule that picks columns (phase-encoding lines along the last axis) of k-space. A value.
 
     A block of ``round(n center_fraction)`` columns about the zero frequency is always kept. The kinds:
@@ -70,6 +91,10 @@ class ColumnSampling:
             return cls(**validate(cls, config, ""))
         except ParameterError as error:
             raise ParameterError("", [((field, *path), message) for path, message in error.problems]) from None
+
+    def mask(self, size: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+        """Return the boolean mask of the columns, (W,); it is shared, so do not write to it."""
+        return self.columns(size[-1], device)
 
     def columns(self, n: int, device: torch.device | str = "cpu") -> Tensor:
         """Return the boolean mask of the `n` columns; it is shared, so do not write to it.
