@@ -1,0 +1,3 @@
+"""ESPIRiT against known maps and sigpy."""
+
+from __future__ import annotations
