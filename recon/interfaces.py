@@ -112,7 +112,11 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """Writes images or measurements in one file format; its Component declares `suffixes`."""
+    """Writes images or measurements in one file format; its Component declares `suffixes`.
+
+    A writer that shares its suffix with others may have ``takes(image) -> bool``, which says whether it is for such an
+    item at all: an image, or a measurement.
+    """
 
     def write(self, image: Image | Measurement, path: Path) -> None:
         """Write to `path`, which the caller renames to its final name when this returns.

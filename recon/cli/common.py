@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recon.errors import UsageError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from recon.interfaces import Method
     from recon.io import Measurement
+
+T = TypeVar("T")
 
 __all__ = [
     "assignment",
@@ -29,9 +31,6 @@ __all__ = [
     "sizes",
     "track",
 ]
-
-_BATCH_BYTES = 2**26
-"""Data that go through an operator or a method at once."""
 
 
 def positive(text: str) -> int:
@@ -111,11 +110,13 @@ def batches(data: Tensor, most: int = 16) -> Sequence[Tensor]:
     """Cut a batch into parts of at most so many items and 64 MiB, at least one item each."""
     import torch
 
-    fitting = _BATCH_BYTES // max(1, data[0].numel() * data.element_size())
+    from recon.reconstruction import PART_BYTES
+
+    fitting = PART_BYTES // max(1, data[0].numel() * data.element_size())
     return torch.split(data, max(1, min(most, fitting)))
 
 
-def track(parts: Sequence[Tensor], text: str) -> Iterator[Tensor]:
+def track(parts: Sequence[T], text: str) -> Iterator[T]:
     """Go through parts with a progress bar, which shows where there is a terminal and more than one part."""
     if len(parts) < 2 or not sys.stderr.isatty():
         yield from parts

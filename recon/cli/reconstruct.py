@@ -1,28 +1,38 @@
-"""Turn a measurement file into an image file, by a classical method or a trained model.
+"""Turn measurement files into image files, by a classical method or a trained model.
 
 The image keeps the geometry that the measurement file tells; CT images become Hounsfield units again where the file
 tells what water is. The suffix chooses the format; a name without one is a folder of DICOM slices. A trained network
 that works on the measurement alone, such as a denoiser, needs no operator.
 
+Of several files each becomes one of the same name in the folder OUT, in the format of --suffix. A file that cannot be
+reconstructed is told, and the others go on; the exit code is 1 then.
+
   recon reconstruct scan.h5 --method fbp --filter hann -o image.nii.gz
   recon reconstruct scan.h5 --method tv --set weight=0.02 --set iterations=100 -o slice.dcm
   recon reconstruct scan.h5 --method '{use: tv, weight: 0.02}' -o image.nii.gz
   recon reconstruct scan.h5 --run runs/first -o image.nii.gz
+  recon reconstruct brain.h5 --method cg_sense --maps espirit -o brain.nii.gz
+  recon reconstruct multicoil_test/*.h5 --run runs/varnet -o reconstructions --suffix .h5
   recon reconstruct walnut.mat --reader '{use: fips, sinogram: sinogram120}' --method fbp -o image.nii.gz
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import assignment, batches, measurement_from, method_from, number, track
+from recon.cli.common import assignment, config_from, measurement_from, method_from, number, track
 from recon.cli.units import UNITS, to_file
-from recon.errors import UsageError
+from recon.errors import ReconError, UsageError
 
 if TYPE_CHECKING:
-    from recon.interfaces import Method
+    from collections.abc import Callable
+
+    from torch import Tensor
+
     from recon.io import Image, Measurement
 
 __all__ = ["SHORTHANDS", "add_arguments", "run"]
@@ -32,17 +42,29 @@ SHORTHANDS = {
     "filter": "filter of fbp and fdk",
     "iterations": "steps of an iterative method",
     "weight": "weight of its regulariser",
+    "maps": "coil sensitivities of a method for MRI (espirit, walsh, ...)",
 }
 """Parameters of methods that are options of their own, with what they mean."""
+
+_COMPONENTS = ("maps",)
+"""Those that are components: a name or a config."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``recon reconstruct``."""
-    parser.add_argument("measurement", type=Path, help="measurement file")
+    parser.add_argument("measurements", nargs="+", type=Path, metavar="FILE", help="measurement file")
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--method", help="reconstruction method: name or YAML config")
     group.add_argument("--run", type=Path, metavar="DIR", help="run folder of a trained model")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="image file; the suffix chooses the format")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT",
+        help="image file, whose suffix chooses the format; the folder of the images, for several files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--suffix", metavar="SUFFIX",
+        help="OUT is a folder, for images with this suffix (default of several files: .nii.gz); .h5 is the layout of "
+        "fastMRI's submissions, / a folder of DICOM slices each",
+    )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], type=assignment, metavar="NAME=VALUE", help="parameter of the method"
     )
@@ -58,80 +80,139 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reconstruct and write the image."""
-    import torch
-
+    """Reconstruct and write the image of each file."""
     from recon.engine.distributed import choose_device
-    from recon.engine.method import TrainedMethod
-    from recon.io import check_output, write
+    from recon.io import check_output
 
     device = choose_device(arguments.device)
-    check_output(arguments.output)
-    changes = [*arguments.set]
-    for name in SHORTHANDS:
-        if getattr(arguments, name) is not None:
-            changes.append(assignment(f"{name}={getattr(arguments, name)}"))
-    measurement = measurement_from(arguments.measurement, arguments.reader)
-    operator = _operator(arguments, measurement)
-    _check(measurement, operator, arguments.measurement)
-    expected = _expected(measurement, operator, arguments)
-    if expected is not None:
-        check_output(arguments.output, to_file(expected, arguments.unit, arguments.water))
-    if operator is not None:
-        operator = operator.noiseless.to(device)
-    label = arguments.method or str(arguments.run)
-    method: Method | TrainedMethod
-    if arguments.method:
-        method = method_from(arguments.method, changes)
-        label += "".join(f", {name} {value}" for name, value in changes)
-        parts = batches(measurement.data)
-    elif changes:
-        raise UsageError(f"{changes[0][0]!r} is a parameter of a --method; a --run has its own")
-    else:
-        method = TrainedMethod(run=arguments.run, which=arguments.weights, device=device)
-        parts = batches(measurement.data, most=1)
-    with torch.no_grad():
-        data = torch.cat([method(y.to(device), operator).cpu() for y in track(parts, "reconstructing")])
-    if data.is_complex() and not arguments.complex:
-        data = data.abs()
-    image = measurement.image(data, note=f"reconstructed with {label}")
-    write(to_file(image, arguments.unit, arguments.water), arguments.output)
+    several = len(arguments.measurements) > 1 or arguments.suffix is not None
+    outputs = _outputs(arguments) if several else {arguments.measurements[0]: arguments.output}
+    for source, target in outputs.items():
+        check_output(target)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UsageError(f"the image of {source} would take its place: choose another OUT")
+    method, label = _method(arguments, device)
+    job = _Job(arguments, method, label, device)
+    if several:
+        return _each(outputs, job)
+    job.run(*next(iter(outputs.items())), "reconstructing")
     print(arguments.output)
     return 0
 
 
-def _check(measurement: Measurement, operator: Any, path: Path) -> None:
-    """Refuse data that are not finite, or of another shape than the operator's."""
-    from recon.operators.base import fits
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is done to every file."""
 
-    shape = tuple(measurement.data.shape[1:])
-    if operator is not None and not fits(shape, operator.output_shape):
-        wanted = ", ".join("any" if n is None else str(n) for n in operator.output_shape)
-        raise UsageError(
-            f"{path} holds data of shape {shape} an item, its operator measures ({wanted}): views or detector differ"
-        )
-    bad = int((~measurement.data.isfinite()).sum())
-    if bad:
-        raise UsageError(
-            f"{path} holds {bad} measured values that are not finite (NaN or infinite): correct them first"
-        )
+    arguments: argparse.Namespace
+    method: Callable[[Tensor, Any], Tensor]
+    label: str
+    device: Any
+
+    def run(self, source: Path, target: Path, text: str) -> None:
+        """Reconstruct one file and write its image; `text` stands beside the progress bar."""
+        from recon.io import check_output, write
+        from recon.reconstruction import check_fit, reconstruct, spans
+
+        arguments = self.arguments
+        measurement = measurement_from(source, arguments.reader)
+        operator = _operator(arguments, measurement, source)
+        try:
+            check_fit(measurement, operator)
+            expected = _expected(measurement, operator, arguments)
+            if expected is not None:
+                check_output(target, to_file(expected, arguments.unit, arguments.water))
+            # A network may need much memory for a single item; classical methods are fastest on several.
+            parts = spans(measurement, most=1) if arguments.run else spans(measurement)
+            image = reconstruct(
+                measurement,
+                self.method,
+                operator,
+                parts=track(parts, text),
+                device=self.device,
+                keep_complex=arguments.complex,
+                note=f"reconstructed with {self.label}",
+            )
+        except UsageError as error:
+            raise UsageError(f"{source}: {error}") from error
+        write(to_file(image, arguments.unit, arguments.water), target)
+
+
+def _each(outputs: dict[Path, Path], job: _Job) -> int:
+    """Reconstruct every file, whatever becomes of the others, and tell how many failed."""
+    job.arguments.output.mkdir(exist_ok=True)
+    failed = 0
+    for count, (source, target) in enumerate(outputs.items(), 1):
+        try:
+            job.run(source, target, f"{count} of {len(outputs)}: {source.name}")
+        except Exception as error:
+            if job.arguments.debug:
+                raise
+            failed += 1
+            text = str(error) if isinstance(error, ReconError) else f"{type(error).__name__}: {error}"
+            named = text if str(source) in text else f"{source}: {text}"
+            print(f"recon: {' '.join(named.split())}", file=sys.stderr)
+        else:
+            print(target)
+    print(f"{len(outputs) - failed} of {len(outputs)} files reconstructed")
+    return 1 if failed else 0
+
+
+def _outputs(arguments: argparse.Namespace) -> dict[Path, Path]:
+    """Return the image file of each measurement file, in the folder OUT."""
+    suffix = ".nii.gz" if arguments.suffix is None else arguments.suffix
+    if suffix != "/" and not suffix.startswith("."):
+        raise UsageError(f"--suffix takes an ending such as .nii.gz, or / for folders of DICOM slices, not {suffix!r}")
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise UsageError(f"{arguments.output} is a file; several images need a folder")
+    if not arguments.output.parent.is_dir():
+        raise UsageError(f"folder {arguments.output.parent} does not exist; make it first")
+    outputs: dict[Path, Path] = {}
+    for source in arguments.measurements:
+        stem = source.name if source.is_dir() else source.stem
+        target = arguments.output / (stem if suffix == "/" else stem + suffix)
+        other = next((known for known, taken in outputs.items() if taken == target), None)
+        if other is not None:
+            raise UsageError(f"{other} and {source} would both become {target}: reconstruct them one after the other")
+        outputs[source] = target
+    return outputs
+
+
+def _method(arguments: argparse.Namespace, device: Any) -> tuple[Callable[[Tensor, Any], Tensor], str]:
+    """Build the method, or load the trained network, with what notes call it."""
+    changes = [*arguments.set]
+    for name in SHORTHANDS:
+        value = getattr(arguments, name)
+        if value is not None and name in _COMPONENTS:
+            config = config_from(value, f"--{name}")
+            changes.append((name, {"use": config} if isinstance(config, str) else config))
+        elif value is not None:
+            changes.append(assignment(f"{name}={value}"))
+    if arguments.method:
+        label = arguments.method + "".join(f", {name} {value}" for name, value in changes)
+        return method_from(arguments.method, changes), label
+    if changes:
+        raise UsageError(f"{changes[0][0]!r} is a parameter of a --method; a --run has its own")
+    from recon.engine.method import TrainedMethod
+
+    return TrainedMethod(run=arguments.run, which=arguments.weights, device=device), str(arguments.run)
 
 
 def _expected(measurement: Measurement, operator: Any, arguments: argparse.Namespace) -> Image | None:
     """Return an image like the one to come, without its values, where the operator tells enough about it."""
     import torch
 
-    shape = measurement.data.shape[1:] if operator is None else operator.input_shape
+    shape = measurement.shape[1:] if operator is None else operator.input_shape
     if shape is None or len(shape) not in (3, 4):
         return None
     # One pixel of each slice is enough.
-    data = torch.zeros(len(measurement.data), shape[0] or 1, *[size or 1 for size in shape[1:-2]], 1, 1)
+    data = torch.zeros(measurement.shape[0], shape[0] or 1, *[size or 1 for size in shape[1:-2]], 1, 1)
     if arguments.complex and operator is not None and operator.complex_input:
         data = data.to(torch.complex64)
     return measurement.image(data)
 
 
-def _operator(arguments: argparse.Namespace, measurement: Measurement) -> Any:
+def _operator(arguments: argparse.Namespace, measurement: Measurement, source: Path) -> Any:
     """Return the operator that is named, or else the file's; None where a network may do without."""
     if arguments.operator is not None:
         from recon.experiment import ForwardModel
@@ -143,4 +224,4 @@ def _operator(arguments: argparse.Namespace, measurement: Measurement) -> Any:
         return measurement.operator()
     if arguments.run is not None:
         return None
-    raise UsageError(f"{arguments.measurement} does not tell its operator: name it with --operator")
+    raise UsageError(f"{source} does not tell its operator: name it with --operator")

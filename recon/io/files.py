@@ -73,7 +73,7 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
         If no writer or more than one knows the suffix, or the format cannot hold what is to be written.
     """
     path = Path(path)
-    entry = registry().find("writer", writer) if writer else _writer(path)
+    entry = registry().find("writer", writer) if writer else _writer(path, image)
     chosen = build("writer", entry.qualified)
     place = atomic_folder if _writes_folder(entry, path) else atomic_file
     try:
@@ -101,7 +101,7 @@ def check_output(path: str | Path, like: Image | Measurement | None = None) -> N
         format cannot hold such an item.
     """
     path = Path(path)
-    entry = _writer(path)
+    entry = _writer(path, like)
     chosen = build("writer", entry.qualified)
     folder = _writes_folder(entry, path)
     if folder:
@@ -184,17 +184,27 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
     return f"no reader recognises {path}; known suffixes: {', '.join(known) or 'none'}"
 
 
-def _writer(path: Path) -> Entry:
+def _writer(path: Path, item: Image | Measurement | None) -> Entry:
+    """Return the writer for a file of this name; without an item, the first of those among which it would decide."""
     entries = list(registry().entries("writer"))
     longest = max((len(_written_suffix(entry, path)) for entry in entries), default=0)
     fitting = [entry for entry in entries if longest and len(_written_suffix(entry, path)) == longest]
     if not fitting:
         known = sorted({suffix for entry in entries for suffix in entry.component.suffixes if suffix != FOLDER})
         raise UsageError(f"no writer for {path.name}; known suffixes: {', '.join(known) or 'none'}")
+    if len(fitting) > 1 and item is None:
+        return fitting[0]
+    if len(fitting) > 1:
+        fitting = [entry for entry in fitting if _takes(entry, item)] or fitting
     if len(fitting) > 1:
         names = " and ".join(repr(entry.name) for entry in fitting)
         raise UsageError(f"{path.name} fits the writers {names}: say which with writer=")
     return fitting[0]
+
+
+def _takes(entry: Entry, item: Image | Measurement | None) -> bool:
+    takes = getattr(build("writer", entry.qualified), "takes", None)
+    return takes is None or bool(takes(item))
 
 
 def _written_suffix(entry: Entry, path: Path) -> str:

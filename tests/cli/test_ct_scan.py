@@ -240,7 +240,7 @@ def test_outputs_that_a_writer_refuses_cost_no_reconstruction(series, slice_, tm
     base = ["reconstruct", scan, "--method", "fbp"]
     assert "holds one slice, this volume has 3: give the name" in complaint([*base, "-o", tmp_path / "x.dcm"], capsys)
     assert "one gray or colour image" in complaint([*base, "-o", tmp_path / "x.png"], capsys)
-    assert "an .h5 file holds a measurement" in complaint([*base, "-o", tmp_path / "x.h5"], capsys)
+    assert "does not tell units" in complaint([*base, "-o", tmp_path / "x.h5"], capsys)
     assert "images in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "x"], capsys)
     assert "does not tell" not in complaint([*base, "--unit", "HU", "-o", tmp_path / "x.png"], capsys)
     assert "not a measurement" in complaint(["simulate", "ct", slice_, "-o", tmp_path / "x.nii"], capsys)
@@ -296,8 +296,8 @@ def test_bad_values(tmp_path, capsys):
     assert "holds 1 values that are not finite" in complaint(base, capsys)
     config = {"use": "radon", "size": [8, 8], "angles": 4, "bins": 12}
     for y, message in (
-        (torch.full((1, 1, 4, 12), math.inf), "holds 48 measured values that are not finite"),
-        (torch.zeros(1, 1, 5, 12), r"its operator measures (any, 4, 12): views or detector differ"),
+        (torch.full((1, 1, 4, 12), math.inf), "bad.h5: 48 measured values of item 0 are not finite"),
+        (torch.zeros(1, 1, 5, 12), "bad.h5: the data have the shape (1, 5, 12) an item, the operator measures (any, 4, 12)"),
     ):
         recon.write(recon.Measurement(data=y, operator_config=config), tmp_path / "bad.h5")
         command = ["reconstruct", tmp_path / "bad.h5", "--method", "fbp", "-o", tmp_path / "out.nii"]
@@ -306,9 +306,9 @@ def test_bad_values(tmp_path, capsys):
 
 
 def test_a_progress_bar_only_on_a_terminal(series, tmp_path, capsys, monkeypatch):
-    from recon.cli import common
+    from recon import reconstruction
 
-    monkeypatch.setattr(common, "_BATCH_BYTES", 1)  # slices go one by one
+    monkeypatch.setattr(reconstruction, "PART_BYTES", 1)  # slices go one by one
     run("simulate", "ct", series, "--views", "8", "-o", tmp_path / "scan.h5")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)

@@ -33,3 +33,22 @@ def recon_components() -> Iterator[Component]:
         magic=((0, b"\x89HDF\r\n\x1a\n"),),
         references=("10.1148/ryai.2020190007",),
     )
+    yield Component(
+        kind="reader",
+        name="fastmri_reconstruction",
+        target="recon_datasets.fastmri.reconstruction:ReconstructionReader",
+        summary="Reconstructed volume in the layout of fastMRI's submissions",
+        examples="recon_datasets.fastmri.examples:reconstruction_reader",
+        suffixes=(".h5",),
+        magic=((0, b"\x89HDF\r\n\x1a\n"),),
+        tags=("mri", "hdf5"),
+    )
+    yield Component(
+        kind="writer",
+        name="fastmri_reconstruction",
+        target="recon_datasets.fastmri.reconstruction:ReconstructionWriter",
+        summary="Reconstructed volume in the layout of fastMRI's submissions",
+        examples="recon_datasets.fastmri.examples:reconstruction_writer",
+        suffixes=(".h5",),
+        tags=("mri", "hdf5"),
+    )

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from recon.io import Image
 from recon.testing import Example
+from recon_datasets.fastmri.reconstruction import ReconstructionWriter
 from recon_datasets.fastmri.synthetic import write_synthetic
 
-__all__ = ["dataset", "reader"]
+__all__ = ["dataset", "reader", "reconstruction_reader", "reconstruction_writer"]
 
 
 def dataset() -> list[Example]:
@@ -20,7 +22,7 @@ def dataset() -> list[Example]:
         Example(prepare=_multicoil, name="multi-coil"),
         Example(params={"challenge": "singlecoil", "scale": 1e4}, prepare=_singlecoil, name="single-coil"),
         Example(prepare=_test_set, name="test set"),
-        Example(params={"image": "coils"}, prepare=_multicoil, name="coil images"),
+        Example(params={"form": "coils"}, prepare=_multicoil, name="coil images"),
     ]
 
 
@@ -28,6 +30,22 @@ def reader() -> list[Example]:
     """Return multi-coil, single-coil and undersampled files."""
     cases = {"multi-coil": _multicoil, "single-coil": _singlecoil, "test set": _test_set}
     return [Example(prepare=_file_of(prepare), name=name) for name, prepare in cases.items()]
+
+
+def reconstruction_reader() -> list[Example]:
+    """Return a reconstructed volume."""
+    return [Example(prepare=_reconstruction)]
+
+
+def reconstruction_writer() -> list[Example]:
+    """Return a volume."""
+    return [Example(shape=(3, 6, 5))]
+
+
+def _reconstruction(folder: Path) -> Mapping[str, Any]:
+    image = Image(data=torch.rand(2, 6, 5, generator=torch.Generator().manual_seed(0)), metadata={"acceleration": 4})
+    ReconstructionWriter().write(image, folder / "file1.h5")
+    return {"path": folder / "file1.h5"}
 
 
 def _file_of(prepare: Any) -> Any:

@@ -19,6 +19,10 @@ __all__ = ["MeasurementWriter"]
 class MeasurementWriter:
     """Writes a measurement, its operator's config with its arrays, its reference and its geometry to one HDF5 file."""
 
+    def takes(self, image: Image | Measurement) -> bool:
+        """Whether it is a measurement."""
+        return isinstance(image, Measurement)
+
     def write(self, image: Image | Measurement, path: Path) -> None:
         """Write a measurement.
 

@@ -51,7 +51,7 @@ class FastMRISSIM(SSIM):
         """Return the SSIM of each volume."""
         with torch.autocast(prediction.device.type, enabled=False):
             x, t, data_range = self.prepared(prediction, target)
-            # Slice by slice, what is computed stays in a processor's cache: half the time, and a fraction of the memory.
+            # Slice by slice, what is computed stays in a processor's cache: half the time, a fraction of the memory.
             slices = zip(x.split(1, 1), t.split(1, 1), strict=True)
             values = [self._similarity(a, b, data_range).flatten(1).mean(1) for a, b in slices]
             return torch.stack(values).mean(0)

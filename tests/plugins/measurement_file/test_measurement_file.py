@@ -75,7 +75,7 @@ def test_operator_is_rebuilt(measurement, path):
 
 def test_images_and_odd_configs_are_refused(tmp_path):
     with pytest.raises(UsageError, match="holds a measurement"):
-        recon.write(Image(data=torch.zeros(2, 2)), tmp_path / "y.h5")
+        recon.write(Image(data=torch.zeros(2, 2)), tmp_path / "y.h5", writer="measurement_file")
     y = Measurement(data=torch.zeros(1, 1, 3), operator_config={"use": "a", "f": len})
     with pytest.raises(UsageError, match="plain values"):
         recon.write(y, tmp_path / "y.h5")
