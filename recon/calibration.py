@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from recon.errors import UsageError
@@ -13,7 +12,7 @@ from recon.kspace import fft_centred
 from recon.methods import linear
 from recon.operators import Operator
 
-__all__ = ["calibration_data", "central_block", "sampled"]
+__all__ = ["calibration_data", "central_block"]
 
 Block = tuple[slice, ...]
 
@@ -25,6 +24,8 @@ def calibration_data(
 
     Of an operator that samples on a grid (one with `mask_for`) it is the block that its mask leaves whole. Of any other
     the coil images come first, by conjugate gradients, and their Cartesian k-space is calibrated from.
+
+    Of dynamic data the frames are averaged first, each point over those that hold it.
 
     Shapes: y as `operator` gives it, one channel a coil.
 
@@ -52,23 +53,24 @@ def calibration_data(
                 f"{tuple(y.shape)}"
             )
         given = given.to(y.device)
-    mask_for = getattr(operator.noiseless, "mask_for", None)
-    if mask_for is None:
+    coils: Any = operator.noiseless
+    if not hasattr(coils, "mask_for"):
         y = _gridded(y if given is None else given, operator, iterations)
-        return y[(..., *central_block(None, y.shape[2:], width))]
-    dimensions = int(operator.noiseless.dimensions)  # type: ignore[arg-type]
-    size = y.shape[-dimensions:]
-    if given is not None:
-        return given[(..., *central_block(sampled(given, dimensions), size, width))]
-    mask: Tensor | None = mask_for(size, y.device)
-    if mask is None or mask.ndim <= dimensions:
-        return y[(..., *central_block(mask, size, width))]
-    blocks = [central_block(item.flatten(0, -dimensions - 1).all(0), size, width) for item in mask]
-    if any(block != blocks[0] for block in blocks):
-        raise UsageError(
-            "the masks of the items leave different blocks about the centre of k-space: take them one by one"
+        return _cut(y, central_block(None, y.shape[2:], width))
+    size = y.shape[-coils.dimensions :]
+    if given is None:
+        y, mask = (
+            _mean_frame(y, coils.mask_for(y.shape[2:], y.device)) if coils.time else (y, coils.mask_for(size, y.device))
         )
-    return y[(..., *blocks[0])]
+    else:
+        mask = (given != 0).any(1, keepdim=True).any(0, keepdim=True)
+        y, mask = _mean_frame(given, mask[0, 0]) if coils.time else (given, mask[0, 0])
+    if mask is None or mask.ndim <= len(size):
+        return _cut(y, central_block(mask, size, width))
+    blocks = [central_block(item[0], size, width) for item in mask]
+    if any(block != blocks[0] for block in blocks):
+        raise UsageError("the masks of the items leave different blocks about the centre of k-space: go item by item")
+    return _cut(y, blocks[0])
 
 
 def central_block(mask: Tensor | None, size: Sequence[int], width: int | None = None) -> Block:
@@ -130,9 +132,17 @@ def central_block(mask: Tensor | None, size: Sequence[int], width: int | None = 
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
 
-def sampled(y: Tensor, dimensions: int) -> Tensor:
-    """Return where k-space holds anything but zeros in some item or coil, as a mask (*k)."""
-    return (y != 0).flatten(0, -dimensions - 1).any(0)
+def _mean_frame(y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return k-space averaged over the frames (axis 2) that hold it, and where one does; masks are (time, *k)."""
+    if mask is None:
+        return y.mean(2), None
+    mask = mask.expand(*mask.shape[: max(0, mask.ndim - y.ndim + 2)], *y.shape[2:])
+    count = mask.sum(-y.ndim + 2)
+    return y.sum(2) / count.clamp(min=1), count > 0
+
+
+def _cut(y: Tensor, block: Block) -> Tensor:
+    return y[(slice(None), slice(None), *block)]
 
 
 def _gridded(y: Tensor, operator: Operator, iterations: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.calibration import calibration_data
 from recon.operators import Operator
 
-__all__ = ["Calibration", "Phase", "referenced"]
+__all__ = ["Calibration", "Phase", "principal_component", "referenced"]
 
 Phase = Literal["principal", "first"]
 """What the phase of maps is relative to: the principal component of the coils, or the first coil."""
@@ -40,6 +40,12 @@ class Calibration(ABC):
 
     def __call__(self, y: Tensor, operator: Operator) -> Tensor:
         """Return the maps. Shapes: y as `operator` gives it, one channel a coil -> (batch, coil, *space)."""
+        mask = getattr(operator.noiseless, "mask", None)
+        if isinstance(mask, Tensor) and mask.ndim > y.ndim - 2 and len(y) > 1 and len(mask) == len(y):
+            # The fully sampled block of an item is that of its own mask.
+            return torch.cat(
+                [self._of_item(i)(y[i : i + 1], operator.with_(mask=mask[i : i + 1])) for i in range(len(y))]
+            )
         with torch.no_grad():
             centre = calibration_data(y, operator, width=self.width, given=self._given)
             return self.estimate(centre, _image_size(y, operator, centre.ndim - 2))
@@ -49,6 +55,9 @@ class Calibration(ABC):
         new = copy.copy(self)
         object.__setattr__(new, "_given", data)
         return new
+
+    def _of_item(self, index: int) -> Self:
+        return self if self._given is None else self.with_calibration(self._given[index : index + 1])
 
 
 def referenced(maps: Tensor, centre: Tensor, phase: Phase) -> Tensor:
@@ -61,13 +70,19 @@ def referenced(maps: Tensor, centre: Tensor, phase: Phase) -> Tensor:
     if phase == "first":
         seen = maps[:, :, :1]
     else:
-        data = centre.flatten(2)
-        principal = torch.linalg.eigh(data @ data.mH).eigenvectors[..., -1]  # (batch, coil)
-        largest = principal.gather(1, principal.abs().argmax(1, keepdim=True))
-        principal = principal * largest.conj() / largest.abs()
-        seen = torch.einsum("bc,bsc...->bs...", principal.conj(), maps).unsqueeze(2)
+        seen = torch.einsum("bc,bsc...->bs...", principal_component(centre).conj(), maps).unsqueeze(2)
     length = seen.abs()
     return maps * torch.where(length > 0, seen.conj() / torch.where(length > 0, length, 1), 1)
+
+
+def principal_component(centre: Tensor) -> Tensor:
+    """Return the weights of coils (batch, coil) whose combination holds most energy; the largest weight is real."""
+    data = centre.flatten(2)
+    scale = data.abs().amax((1, 2), keepdim=True)
+    data = data / torch.where(scale > 0, scale, 1)
+    principal = torch.linalg.eigh(data @ data.mH).eigenvectors[..., -1]
+    largest = principal.gather(1, principal.abs().argmax(1, keepdim=True))
+    return principal * largest.conj() / largest.abs()
 
 
 def _image_size(y: Tensor, operator: Operator, dimensions: int) -> tuple[int, ...]:

@@ -45,10 +45,11 @@ class Espirit(Calibration):
     crop
         Maps are zero where their eigenvalue is not above this. Where no maps explain the data it is far from 1.
     sets
-        How many sets of maps. A second one explains what folds over where the field of view is smaller than the object.
+        How many sets of maps. A second one explains what folds over where the field of view is smaller than the
+        object.
     soft
-        Weigh the maps by w(x) = 1/2 + x / (1 + x^2), x = (sqrt(eigenvalue) - crop) / (1 - crop) kept to [-1, 1], as BART
-        does, instead of cutting them off at `crop`.
+        Weigh the maps by 1/2 + x / (1 + x^2), where x = (eigenvalue^(1/2) - crop) / (1 - crop) is kept to [-1, 1], as
+        BART does, instead of cutting them off at `crop`.
     step
         Find the maps in every `step`-th pixel along each axis only and interpolate them; 1 for all pixels.
     width
@@ -86,8 +87,9 @@ class Espirit(Calibration):
         sets = min(self.sets, centre.shape[1])
         step = min(self.step, *size)
         pixels = axes_of(size, step, centre.device)
-        maps, values = zip(*(self._item(item, pixels, size, sets) for item in centre), strict=True)
-        maps, values = torch.stack(maps), torch.stack(values)  # (batch, set, coil, *space), (batch, set, 1, *space)
+        found = [self._item(item, pixels, size, sets) for item in centre]
+        maps = torch.stack([maps for maps, _ in found])  # (batch, set, coil, *pixels)
+        values = torch.stack([values for _, values in found])  # (batch, set, 1, *pixels)
         maps = referenced(maps, centre, self.phase)
         if step > 1:
             maps, values = refine(maps, size, step), refine(values, size, step)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from recon.testing import Example
 
-__all__ = ["espirit"]
+__all__ = ["espirit", "inati", "low_resolution_maps", "walsh"]
 
 Inputs = Callable[[torch.Generator, torch.dtype], Mapping[str, Tensor]]
 
@@ -34,6 +35,33 @@ def espirit() -> list[Example]:
             inputs=_maps(12, 11, 10),
             name="volume",
         ),
+    ]
+
+
+def inati() -> list[Example]:
+    """In the plane and in space, of whole and of undersampled k-space."""
+    return _of_images({"window": 3})
+
+
+def walsh() -> list[Example]:
+    """In the plane and in space, of whole and of undersampled k-space."""
+    return _of_images({"window": 3, "iterations": 5})
+
+
+def low_resolution_maps() -> list[Example]:
+    """In the plane and in space, of whole and of undersampled k-space."""
+    return _of_images({})
+
+
+def _of_images(params: Mapping[str, Any]) -> list[Example]:
+    columns = torch.zeros(25, dtype=torch.bool)
+    columns[::2] = columns[7:18] = True
+    undersampled = {"use": "fourier", "mask": columns}
+    volume = {"use": "fourier", "dimensions": 3}
+    return [
+        Example(params={**params, "phase": "first"}, operator="fourier", inputs=_maps(24, 25), name="whole"),
+        Example(params=params, operator=undersampled, inputs=_maps(24, 25), name="undersampled"),
+        Example(params={**params, "width": 8}, operator=volume, inputs=_maps(12, 11, 10), name="volume"),
     ]
 
 
