@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from dataclasses import dataclass, field
 from typing import Annotated
 from weakref import WeakKeyDictionary
@@ -22,12 +21,10 @@ from recon_plugins.radon.pixel_driven import PixelDriven
 from recon_plugins.radon.ray_transform import RayTransform
 from recon_plugins.radon.redundancy import ShortScan, sample_weights, short_side
 from recon_plugins.radon.sampling import as_ray_transform
+from recon_plugins.radon.truncation import warn_if_truncated
 from recon_plugins.radon.view_table import Interpolation
 
-__all__ = ["FBP", "truncated_fraction"]
-
-EDGE = 0.05
-"""What the object's line integrals at the detector's edge may reach, as a share of the largest."""
+__all__ = ["FBP"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +88,7 @@ class FBP:
         plan = _plan(radon, self.short_scan, self.interpolation)
         y = y * plan.weights_like(y)
         if self.padding == "zero":
-            _warn_if_truncated(y)
+            warn_if_truncated(y)
         y = torch.nn.functional.pad(y, plan.beyond)
         filtered = filter_rows(y, self.filter, self.cutoff, fan_step=plan.fan_step, padding=self.padding)
         return plan.back_projector.adjoint(filtered)
@@ -151,26 +148,3 @@ def _projector(operator: Operator) -> RayTransform:
     if not isinstance(found, RayTransform):
         raise UsageError(f"fbp reconstructs planes, not what {type(found).__name__} measures: take fdk for cone beams")
     return found
-
-
-def truncated_fraction(y: Tensor) -> float:
-    """Return the share of views at whose edge line integrals exceed 5 % of the sinogram's largest: the object goes on.
-
-    Edges are averaged over a hundredth of the detector. Shapes: y (batch, channel, A, D).
-    """
-    width = max(1, y.shape[-1] // 100)
-    edges = torch.stack([y[..., :width].mean(-1), y[..., -width:].mean(-1)]).abs().amax(0)
-    return float((edges > EDGE * y.abs().amax((-2, -1), keepdim=True).squeeze(-1)).double().mean())
-
-
-def _warn_if_truncated(y: Tensor) -> None:
-    waits = y.device.type != "cpu" and torch.is_grad_enabled()
-    if y.requires_grad or waits or torch.compiler.is_compiling():
-        return
-    fraction = truncated_fraction(y)
-    if fraction > 0.01:
-        warnings.warn(
-            f"the object reaches beyond the detector in {fraction:.0%} of the views, which brightens the image towards "
-            "the edge of what is seen: use padding='edge', or a wider detector",
-            stacklevel=3,
-        )

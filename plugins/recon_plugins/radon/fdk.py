@@ -18,6 +18,7 @@ from recon_plugins.radon.cone_geometry import ConeBeam, middle_plane
 from recon_plugins.radon.filters import Filter, Padding, filter_rows
 from recon_plugins.radon.redundancy import ShortScan, sample_weights, short_side
 from recon_plugins.radon.sampling import as_ray_transform
+from recon_plugins.radon.truncation import warn_if_truncated
 from recon_plugins.radon.volume_transform import VolumeTransform
 from recon_plugins.radon.voxel_driven import VoxelDriven
 
@@ -51,6 +52,11 @@ class FDK:
         What is assumed beyond the detector's rows: zero, or a smooth fall from the edge's value, for objects that reach
         out of the field of view.
 
+    Warns
+    -----
+    UserWarning
+        If the object reaches beyond the detector's left or right end, as for `FBP`.
+
     References
     ----------
     Feldkamp, Davis and Kress, J. Opt. Soc. Am. A 1:612, 1984, doi:10.1364/JOSAA.1.000612
@@ -71,7 +77,10 @@ class FDK:
         if y.dtype != torch.float64:
             y = y.float()
         plan = _plan(scan, self.short_scan)
-        y = torch.nn.functional.pad(y * plan.weights.to(y), plan.beyond)
+        y = y * plan.weights.to(y)
+        if self.padding == "zero":
+            warn_if_truncated(y.mean(3))
+        y = torch.nn.functional.pad(y, plan.beyond)
         filtered = filter_rows(y, self.filter, self.cutoff, fan_step=plan.fan_step, padding=self.padding)
         return plan.back_projector.adjoint(filtered)
 

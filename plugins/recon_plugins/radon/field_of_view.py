@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from recon_plugins.radon.geometry import FanBeam, Geometry
+from recon_plugins.radon.cone_geometry import ConeBeam, Parallel3D, middle_plane
+from recon_plugins.radon.geometry import FanBeam, Geometry, ParallelBeam
 from recon_plugins.radon.projection import ProjectionOperator
 
 __all__ = ["Unseen", "unseen", "warn_if_unseen"]
@@ -26,11 +28,12 @@ class Unseen:
 
 
 def unseen(operator: ProjectionOperator, x: Tensor) -> Unseen:
-    """Return how much of images the detector of a parallel or a fan beam does not see.
+    """Return how much of images the detector of a parallel, fan or cone beam does not see.
 
-    A pixel is seen in a view if the ray through its centre ends on the detector.
+    A pixel is seen in a view if the ray through its centre ends on the detector. Of a volume, only what passes the
+    detector on its left or right is missed: above and below a cone beam's slices there always is something.
 
-    Shapes: x (batch, channel, H, W).
+    Shapes: x (batch, channel, H, W) or (batch, channel, D, H, W).
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def unseen(operator: ProjectionOperator, x: Tensor) -> Unseen:
     x
         Images on its grid; shares are those of all of them together.
     """
-    mass = x.detach().abs().double().cpu().sum((0, 1))
+    mass = x.detach().abs().double().cpu().sum(tuple(range(x.ndim - 2)))
     total = float(mass.sum())
     if total == 0:
         return Unseen(0.0, 0.0)
@@ -48,7 +51,7 @@ def unseen(operator: ProjectionOperator, x: Tensor) -> Unseen:
     points = torch.stack([columns[inside[1]], rows[inside[0]]], -1)
     missed_once = torch.zeros(len(points), dtype=torch.bool)
     missed_always = torch.ones_like(missed_once)
-    geometry = operator.geometry
+    geometry = _in_plane(operator.geometry)
     half = geometry.bins * geometry.bin_size / 2 * (1 + 1e-9)
     for theta in geometry.angles:
         missed = ~((_positions(geometry, theta, points) - geometry.offset).abs() <= half)
@@ -68,6 +71,16 @@ def warn_if_unseen(operator: ProjectionOperator, x: Tensor, tolerance: float = 1
             UserWarning,
             stacklevel=2,
         )
+
+
+def _in_plane(geometry: Any) -> Geometry:
+    """Return the scan as rays that run level see it."""
+    if isinstance(geometry, ConeBeam):
+        return middle_plane(geometry)
+    if isinstance(geometry, Parallel3D):
+        return ParallelBeam(geometry.angles, geometry.bins[1], geometry.bin_size[1], geometry.offset[1])
+    found: Geometry = geometry
+    return found
 
 
 def _positions(geometry: Geometry, theta: float, points: Tensor) -> Tensor:

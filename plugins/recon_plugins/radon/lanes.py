@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, overload
 
@@ -15,11 +13,12 @@ from recon_plugins.radon import kernels
 from recon_plugins.radon.bundles import Bundles
 from recon_plugins.radon.geometry import Geometry
 from recon_plugins.radon.grid import Grid
-from recon_plugins.radon.pool import alone, run_all
+from recon_plugins.radon.pool import alone, parts, run_all
 from recon_plugins.radon.rays import RayTable
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.symmetry import Orbits, orbit_choices, transposed
 from recon_plugins.radon.transpose import transpose
+from recon_plugins.radon.turned import add_back, show, shown
 
 __all__ = ["LanesProjector"]
 
@@ -29,8 +28,6 @@ TASKS, TASK = 8, 48
 """Into how many tasks a projection is divided, at least, and the most views of one."""
 WIDEST = 128
 """Most bytes of a vector: four registers of 256 bits."""
-RUN = 32
-"""Bytes of the images at one pixel from which turning them is fast with the images innermost."""
 LINES = 16
 """Lines that are worked on at a time, half of them with the widest vectors: what is in use of them fits L1."""
 EFFORT = 4.0
@@ -165,28 +162,20 @@ class _Plan:
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Write the sinograms of x (n, H, W) into y (n, A D)."""
-        count, lanes = len(x), width(len(x) * len(self.turns), self.dtype)
+        lanes = width(len(x) * len(self.turns), self.dtype)
         kernel = kernels.project(self.dtype.itemsize, lanes, self.bits)
         with scratch(self.traced, lanes, dtype=self.dtype, zero=True) as traced:
-            with self._shown(x) as shown:
+            with shown(x, self.turns, [columns for columns, _ in self._images()]) as sources:
                 for columns, sets in self._images():
                     with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
-                        image[:, 0], image[:, -1], image[..., count * len(self.turns) :] = 0, 0, 0
-                        for lane, pixels in shown:
-                            part = pixels.transpose(0, 1) if columns else pixels
-                            image[:, 1:-1, lane : lane + pixels.shape[2]] = part
+                        show(sources, self.turns, image, columns=columns)
                         for table, tasks in sets:
                             arguments = _addresses(image, image.shape[1], traced, *table)
                             lines, depth = len(image), self._depth(lanes)
                             run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
-            with (
-                scratch(lanes, self.traced, dtype=self.dtype) as entries,
-                scratch(len(self.row), dtype=torch.long) as place,
-            ):
+            with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 transpose(traced, entries)
-                torch.add(self.row, self.turn, alpha=count * self.traced, out=place)
-                for index, row in enumerate(y):
-                    torch.index_select(entries.view(-1)[index * self.traced :], 0, place, out=row)
+                run_all([partial(self._collect, entries.view(-1), y, *part) for part in parts(len(self.row), TASKS)])
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
@@ -195,9 +184,14 @@ class _Plan:
         with scratch(self.traced, lanes, dtype=self.dtype) as traced:
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 by_turn = entries[: len(self.turns) * count].view(len(self.turns), count, -1)
+                tasks = []
                 for index, row in enumerate(y):
                     padded = torch.nn.functional.pad(row, (0, 1))
-                    by_turn[:, index] = padded.index_select(0, self.source).view(len(self.turns), -1)
+                    tasks += [
+                        partial(torch.index_select, padded, 0, source, out=by_turn[k, index])
+                        for k, source in enumerate(self.source.view(len(self.turns), -1))
+                    ]
+                run_all(tasks)
                 entries[len(self.turns) * count :] = 0
                 transpose(entries, traced)
             x.zero_()
@@ -208,45 +202,13 @@ class _Plan:
                         arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
                         tops = range(0, lines, depth)
                         run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
-                    self._add_back(image[:, 1:-1].transpose(0, 1) if columns else image[:, 1:-1], x)
+                    add_back(image, self.turns, x, columns=columns)
 
-    @contextmanager
-    def _shown(self, x: Tensor) -> Iterator[list[tuple[int, Tensor]]]:
-        """Give the turns of x (n, H, W) with the images innermost, (H, W, n), and the lane at which each starts.
-
-        Few images are turned before their axes are moved, in one piece; many after, each turn by itself.
-        """
-        count, pixels = len(x), math.prod(self.size)
-        if count * self.dtype.itemsize >= RUN or len(self.turns) == 1:
-            with scratch(pixels, count, dtype=self.dtype) as inner:
-                transpose(x.reshape(count, pixels).contiguous(), inner)
-                inner = inner.view(*self.size, count)
-                yield [(k * count, turn(inner, (0, 1))) for k, turn in enumerate(self.turns)]
-            return
-        lanes = count * len(self.turns)
-        with scratch(lanes, pixels, dtype=self.dtype) as outer, scratch(pixels, lanes, dtype=self.dtype) as inner:
-            for k, turn in enumerate(self.turns):
-                outer[k * count : (k + 1) * count] = turn(x).reshape(count, pixels)
-            transpose(outer, inner)
-            yield [(0, inner.view(*self.size, lanes))]
-
-    def _add_back(self, shown: Tensor, x: Tensor) -> None:
-        """Turn what the lanes of an image (H, W, lanes) hold back, and add it to x (n, H, W)."""
-        count, pixels = len(x), math.prod(self.size)
-        lanes = count * len(self.turns)
-        with scratch(pixels, lanes, dtype=self.dtype) as inner, scratch(lanes, pixels, dtype=self.dtype) as outer:
-            if count * self.dtype.itemsize >= RUN:
-                total = inner.view(-1)[: pixels * count].view(*self.size, count).zero_()
-                for k, turn in enumerate(self.turns):
-                    total += turn.inverse(shown[..., k * count : (k + 1) * count], (0, 1))
-                part = outer.view(-1)[: count * pixels].view(count, pixels)
-                transpose(total.view(pixels, count), part)
-                x += part.view(x.shape)
-            else:
-                inner.view(*self.size, lanes).copy_(shown[..., :lanes])
-                transpose(inner, outer)
-                for turn, part in zip(self.turns, outer.view(-1, *x.shape), strict=True):
-                    x += turn.inverse(part)
+    def _collect(self, entries: Tensor, y: Tensor, start: int, stop: int) -> None:
+        """Write samples [start, stop) of the sinograms y (n, A D) from where they were traced."""
+        place = torch.add(self.row[start:stop], self.turn[start:stop], alpha=len(y) * self.traced)
+        for index, row in enumerate(y):
+            torch.index_select(entries[index * self.traced :], 0, place, out=row[start:stop])
 
     def _images(self) -> list[tuple[bool, list[Any]]]:
         """Tell the images that are worked on, transposed or not, and the tables of the rays through each."""

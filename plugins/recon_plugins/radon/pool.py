@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["alone", "run_all"]
+__all__ = ["alone", "parts", "run_all"]
 
 
 class _Pools:
@@ -77,3 +77,9 @@ def run_all(tasks: Iterable[Callable[[], object]]) -> None:
         wait(futures)
     for future in futures:
         future.result()
+
+
+def parts(count: int, most: int) -> list[tuple[int, int]]:
+    """Divide range(count) into at most so many ranges [start, stop) of one size, the last perhaps shorter."""
+    size = -(-count // most)
+    return [(start, min(start + size, count)) for start in range(0, count, size)] if count else []

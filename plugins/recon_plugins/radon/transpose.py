@@ -12,23 +12,26 @@ from torch import Tensor
 from recon_plugins.radon.machine import DOUBLE, FLOAT, I32, I64, Code, numbers, vector
 from recon_plugins.radon.pool import run_all
 
-__all__ = ["transpose"]
+__all__ = ["transpose", "transposed_block"]
 
 TASK = 1 << 16
 """Entries of the long axis that one task moves."""
+
+LONGEST = 2048
+"""The most entries of the short axis."""
 
 _compiling = Lock()
 
 
 def transpose(source: Tensor, target: Tensor) -> None:
-    """Write the transpose of one matrix into another; fast if one side is short and fills registers.
+    """Write the transpose of one matrix into another; fast if the shorter side fills registers.
 
     Shapes: source (m, n), target (n, m), both contiguous and of one precision.
     """
     side = 32 // source.itemsize
     short, long = sorted(source.shape)
     whole = long - long % side
-    if short % side or short > 128 or not whole:
+    if short % side or short > LONGEST or not whole:
         target.copy_(source.T)
         return
     gather = source.shape[0] == short  # the short axis comes first and becomes the last
@@ -57,7 +60,6 @@ def _compiled(itemsize: int, gather: bool) -> Callable[..., None]:
     def place(array: Any, row: Any, column: Any, stride: Any) -> Any:
         return emit.bitcast(emit.gep(array, [emit.add(emit.mul(row, stride), column)]), rows)
 
-    halves = [[half * side // 2 + i // 2 + side * (i % 2) for i in range(side)] for half in (0, 1)]
     with code.loop(code.begin, code.end, side) as entry, code.loop(I64(0), code.short, side) as lane:
         steps = [I64(index) for index in range(side)]
         lanes, entries = ([emit.add(start, step) for step in steps] for start in (lane, entry))
@@ -65,10 +67,17 @@ def _compiled(itemsize: int, gather: bool) -> Callable[..., None]:
         short_first = [(row, entry, code.long) for row in lanes]
         reads, writes = (short_first, long_first) if gather else (long_first, short_first)
         block = [emit.load(place(code.source, *read), align=itemsize) for read in reads]
-        # Interleaving the halves of the rows, as often as the side is halved, transposes the block.
-        for _ in range(side.bit_length() - 1):
-            pairs = zip(block[: side // 2], block[side // 2 :], strict=True)
-            block = [emit.shuffle_vector(a, b, numbers(I32, half)) for a, b in pairs for half in halves]
-        for value, write in zip(block, writes, strict=True):
+        for value, write in zip(transposed_block(emit, block), writes, strict=True):
             emit.store(value, place(code.target, *write), align=itemsize)
     return code.compile()
+
+
+def transposed_block(emit: Any, block: list[Any]) -> list[Any]:
+    """Emit the transposition of a square block, a power of two a side, whose rows are vectors."""
+    side = len(block)
+    halves = [[half * side // 2 + i // 2 + side * (i % 2) for i in range(side)] for half in (0, 1)]
+    # Interleaving the halves of the rows, as often as the side is halved, transposes the block.
+    for _ in range(side.bit_length() - 1):
+        pairs = zip(block[: side // 2], block[side // 2 :], strict=True)
+        block = [emit.shuffle_vector(a, b, numbers(I32, half)) for a, b in pairs for half in halves]
+    return block

@@ -20,6 +20,7 @@ from recon_plugins.radon.cone_geometry import (
     spatial_geometry_from,
 )
 from recon_plugins.radon.cone_projectors import volume_projector
+from recon_plugins.radon.field_of_view import warn_if_unseen
 from recon_plugins.radon.grid import Grid
 from recon_plugins.radon.plane_projector import PlaneProjector
 from recon_plugins.radon.projection import ProjectionOperator, Projector
@@ -101,6 +102,10 @@ class VolumeTransform(ProjectionOperator):
         wide = [spacing / edge for spacing, edge in zip(self.geometry.spacing, edges, strict=True)]
         rows, columns = (math.ceil(2 * ratio) if ratio > 1.5 else 1 for ratio in wide)
         return rows, columns
+
+    def check_image(self, x: Tensor) -> None:
+        """Warn if the detector is too narrow for the object, with the share of it that is missed."""
+        warn_if_unseen(self, x)
 
     def views(self, index: Sequence[int]) -> Self:
         """Return the operator of the views of these indices alone, in their order."""

@@ -12,9 +12,9 @@ import torch
 from recon.errors import UsageError
 from recon.testing.ellipsoids import Ellipsoid, chords
 from recon_plugins.radon import FBP, FanBeam, FanBeamRadon, ParallelBeam, RayTransform
-from recon_plugins.radon.fbp import truncated_fraction
 from recon_plugins.radon.filters import filter_rows, ramp_filter
 from recon_plugins.radon.redundancy import offset_weights, parker_weights, sample_weights, short_side
+from recon_plugins.radon.truncation import truncated_fraction
 
 WATER = 0.02  # 1/mm
 SHORT = math.pi + 2 * 0.42

@@ -118,6 +118,7 @@ def test_gradient_of_a_reconstruction() -> None:
     assert relative(b, a) < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:the object reaches beyond")
 def test_complex_and_noisy_projections() -> None:
     from recon_plugins.gaussian_noise import GaussianNoise
 
@@ -147,3 +148,21 @@ def test_scans_it_cannot_serve_are_refused(operator: VolumeTransform, message: s
 def test_projections_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(UsageError, match=r"projections must end in \(120, "):
         FDK()(torch.zeros(1, 1, 3, 4, 5), FLAT)
+
+
+def test_a_narrow_detector_is_noticed() -> None:
+    narrow = FLAT.with_(bins=(40, 30))
+    y = projections(narrow.geometry)
+    with pytest.warns(UserWarning, match=r"beyond the detector in 100% of the views"):
+        FDK()(y, narrow)
+    edge = FDK(padding="edge")(y, narrow)  # is silent: warnings are errors here
+    assert edge.isfinite().all()
+    with pytest.warns(UserWarning, match=r"too small for the object: \d+\.\d% of its mass"):
+        narrow.check_image(sampled(PHANTOM, narrow.grid, 2))
+    FLAT.check_image(sampled(PHANTOM, FLAT.grid, 2))
+
+
+def test_a_narrow_detector_is_noticed_by_parallel_rays() -> None:
+    radon = Radon3D(angles=8, size=(2, 32, 32), bins=(2, 10))
+    with pytest.warns(UserWarning, match="too small for the object"):
+        radon.check_image(torch.ones(1, 1, 2, 32, 32))

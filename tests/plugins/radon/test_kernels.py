@@ -20,8 +20,9 @@ from recon_plugins.radon.lanes import LanesProjector
 from recon_plugins.radon.machine import has_feature
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.sparse import SparseProjector
-from recon_plugins.radon.symmetry import orbit_choices
+from recon_plugins.radon.symmetry import Turn, orbit_choices
 from recon_plugins.radon.transpose import transpose
+from recon_plugins.radon.turned import add_back, show, shown
 
 FAN = {"source_distance": 60.0, "detector_distance": 40.0}
 CASES = [
@@ -309,6 +310,44 @@ def test_transposing_moves_every_entry(shape: tuple[int, int], dtype: torch.dtyp
     assert torch.equal(b, a.T)
     transpose(b, c)
     assert torch.equal(c, a)
+
+
+@pytest.mark.parametrize(("size", "lanes", "dtype"), [
+    ((24, 24), 32, torch.float32), ((13, 13), 32, torch.float32), ((5, 5), 16, torch.float64),
+    ((20, 20), 8, torch.float64),
+])  # fmt: skip
+@pytest.mark.parametrize("columns", [False, True])
+def test_images_are_shown_turned_and_added_back(
+    size: tuple[int, int], lanes: int, dtype: torch.dtype, columns: bool
+) -> None:
+    turns = tuple(Turn(quarters, mirror) for mirror in (False, True) for quarters in range(4))
+    x = randn(lanes // 8, *size).to(dtype)
+    image = torch.full((size[0], size[1] + 2, lanes), math.nan, dtype=dtype)
+    with shown(x, turns, [columns]) as sources:
+        show(sources, turns, image, columns=columns)
+    for k, turn in enumerate(turns):
+        expected = turn(x).mT if columns else turn(x)
+        assert torch.equal(image[:, 1:-1, k * len(x) : (k + 1) * len(x)].permute(2, 0, 1), expected)
+    assert not image[:, [0, -1]].any()
+
+    back = torch.ones_like(x)
+    add_back(image, turns, back, columns=columns)
+    torch.testing.assert_close(back, 1 + 8 * x)
+
+
+def test_lanes_left_over_hold_nothing() -> None:
+    x, image = randn(3, 7, 10).contiguous(), torch.full((7, 12, 4), math.nan)
+    turns = (Turn(0, mirror=False),)
+    with shown(x, turns, [False]) as sources:
+        show(sources, turns, image, columns=False)
+    assert torch.equal(image[:, 1:-1, :3].permute(2, 0, 1), x)
+    assert not image[..., 3].any()
+
+
+def test_scratch_memory_begins_with_a_line_of_the_cache() -> None:
+    for size in (1, 1000, 100_000_000):
+        with scratch(size, dtype=torch.float32) as a:
+            assert a.data_ptr() % 64 == 0
 
 
 def test_threads_of_torch_are_as_before_whatever_happens() -> None:
