@@ -297,7 +297,7 @@ def test_bad_values(tmp_path, capsys):
     config = {"use": "radon", "size": [8, 8], "angles": 4, "bins": 12}
     for y, message in (
         (torch.full((1, 1, 4, 12), math.inf), "bad.h5: 48 measured values of item 0 are not finite"),
-        (torch.zeros(1, 1, 5, 12), "bad.h5: the data have the shape (1, 5, 12) an item, the operator measures (any, 4, 12)"),
+        (torch.zeros(1, 1, 5, 12), "the data have the shape (1, 5, 12) an item, the operator measures (any, 4, 12)"),
     ):
         recon.write(recon.Measurement(data=y, operator_config=config), tmp_path / "bad.h5")
         command = ["reconstruct", tmp_path / "bad.h5", "--method", "fbp", "-o", tmp_path / "out.nii"]

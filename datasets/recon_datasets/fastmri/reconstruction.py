@@ -43,10 +43,10 @@ class ReconstructionWriter:
             raise UsageError("fastMRI's layout of reconstructions holds magnitudes: write the image without --complex")
         if image.unit != "arbitrary":
             raise UsageError(
-                f"fastMRI's layout of reconstructions, .h5, does not tell units: write an image in {image.unit} as .nii.gz"
+                f"fastMRI's layout of reconstructions does not tell units: write an image in {image.unit} as .nii.gz"
             )
         if image.dims not in (("z", "y", "x"), ("y", "x")):
-            raise UsageError(f"fastMRI's layout of reconstructions holds (z, y, x), not an image with axes {image.dims}")
+            raise UsageError(f"fastMRI's layout of reconstructions holds (z, y, x), not the axes {image.dims}")
         with h5py.File(path, "w") as file:
             file[_DATASET] = image.data.detach().cpu().float().reshape(-1, *image.shape[-2:]).numpy()
             for name in ("acquisition", *_NUMBERS):
