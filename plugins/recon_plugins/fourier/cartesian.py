@@ -85,12 +85,13 @@ class Cartesian(LinearOperator):
     def _measure(self, images: Tensor) -> Tensor:
         k = fft_centred(images, self.dimensions)
         mask = self._mask_like(k)
-        return k if mask is None else _where(mask, k)
+        # Not a product: that would leave -0 where nothing was measured, and so the sign of what is to be unknown.
+        return k if mask is None else torch.where(mask, k, 0)
 
     def _zero_filled(self, y: Tensor) -> Tensor:
         y = as_complex(y)
         mask = self._mask_like(y)
-        return ifft_centred(y if mask is None else _where(mask, y), self.dimensions)
+        return ifft_centred(y if mask is None else torch.where(mask, y, 0), self.dimensions)
 
     def _gram(self, images: Tensor) -> Tensor:
         """Return F^H M F of coil images; see `Fourier`."""
@@ -99,9 +100,10 @@ class Cartesian(LinearOperator):
         if mask is None or images.numel() == 0:
             return images
         axes = [axis for axis in range(-min(self.dimensions, mask.ndim), 0) if mask.shape[axis] > 1]
-        k = torch.fft.fftn(images, dim=axes, norm="ortho") if axes else images
-        k = _where(torch.fft.ifftshift(mask, axes) if axes else mask, k)
-        return torch.fft.ifftn(k, dim=axes, norm="ortho") if axes else k
+        if not axes:
+            return torch.where(mask, images, 0)
+        k = torch.fft.fftn(images, dim=axes, norm="ortho")
+        return torch.fft.ifftn(torch.where(torch.fft.ifftshift(mask, axes), k, 0), dim=axes, norm="ortho")
 
     def _mask_like(self, k: Tensor) -> Tensor | None:
         if k.ndim != self.axes + 2:
@@ -110,22 +112,19 @@ class Cartesian(LinearOperator):
                 f"{type(self).__name__} with dimensions={self.dimensions} takes (batch, channel, {axes}), "
                 f"not data of shape {tuple(k.shape)}"
             )
-        return self.mask_for(k.shape[2:], k.device)
+        mask = self.mask_for(k.shape[2:], k.device)
+        if mask is not None:
+            try:
+                mask.expand(k.shape)
+            except RuntimeError:
+                shapes = f"mask of shape {tuple(mask.shape)} does not fit k-space of shape {tuple(k.shape)}"
+                raise UsageError(shapes) from None
+        return mask
 
     def _space(self) -> Shape:
         """Return the sizes of ([time,] *space) that the mask fixes."""
         shape = self.mask.shape[-self.axes :] if isinstance(self.mask, Tensor) else ()
         return (*[None] * (self.axes - len(shape)), *(n if n > 1 else None for n in shape))
-
-
-def _where(mask: Tensor, y: Tensor) -> Tensor:
-    try:
-        mask = mask.expand(y.shape)
-    except RuntimeError:
-        shapes = f"mask of shape {tuple(mask.shape)} does not fit k-space of shape {tuple(y.shape)}"
-        raise UsageError(shapes) from None
-    # Not a product: that would leave -0 where nothing was measured, and so the sign of what is to be unknown.
-    return torch.where(mask, y, 0)
 
 
 def _boolean(mask: Tensor | Sequence[Any], axes: int) -> Tensor:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.kspace import as_complex
+from recon.operators.tied import followed
 from recon_plugins.fourier.cartesian import Cartesian, MaskLike
 from recon_plugins.fourier.coils import Birdcage
+from recon_plugins.fourier.folded import Folded, combine, expand
 
 __all__ = ["MulticoilFourier"]
 
@@ -86,16 +88,24 @@ class MulticoilFourier(Cartesian):
 
     def forward(self, x: Tensor) -> Tensor:
         """Measure. Shapes: x (batch, set, *space) -> y (batch, coil, *k), with one set of maps unless several are."""
-        return self._measure(self._expand(x, self.maps_for(x)))
+        maps = self._fitting(x, images=True)
+        if _traced(x, maps):
+            return self._measure(expand(maps, x))
+        return self._folded(maps, x).forward(as_complex(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Combine the coils' zero-filled images. Shapes: y (batch, coil, *k) -> x (batch, set, *space)."""
-        return self._combine(self._zero_filled(y), self.maps_for(y))
+        maps = self._fitting(y, images=False)
+        if _traced(y, maps):
+            return combine(maps, self._zero_filled(y))
+        return self._folded(maps, y).adjoint(as_complex(y))
 
     def normal(self, x: Tensor) -> Tensor:
         """Apply sum_c conj(s_c) F^H M F s_c without shifts, along the axes on which the mask depends."""
-        maps = self.maps_for(x)
-        return self._combine(self._gram(self._expand(x, maps)), maps)
+        maps = self._fitting(x, images=True)
+        if _traced(x, maps):
+            return combine(maps, self._gram(expand(maps, x)))
+        return self._folded(maps, x).normal(as_complex(x))
 
     def maps_for(self, x: Tensor) -> Tensor:
         """Return the sensitivities for images, or k-space, like `x`: of its size and precision, on its device.
@@ -119,14 +129,20 @@ class MulticoilFourier(Cartesian):
             maps = maps[:, None]
         return maps.unsqueeze(3) if self.time else maps
 
-    def _expand(self, x: Tensor, maps: Tensor) -> Tensor:
-        sets = maps.shape[1]
-        if x.shape[1] != sets:
-            wanted = "one channel" if sets == 1 else f"{sets} channels, one a set of maps"
-            raise UsageError(f"MulticoilFourier takes images with {wanted}, not {x.shape[1]}")
-        return maps[:, 0] * x if sets == 1 else (maps * x[:, :, None]).sum(1)
+    def _fitting(self, data: Tensor, *, images: bool) -> Tensor:
+        """Return the maps for images or k-space, whose channels must be as many as the sets or the coils."""
+        maps = self.maps_for(data)
+        if images and data.shape[1] != maps.shape[1]:
+            wanted = "one channel" if maps.shape[1] == 1 else f"{maps.shape[1]} channels, one a set of maps"
+            raise UsageError(f"MulticoilFourier takes images with {wanted}, not {data.shape[1]}")
+        if not images and data.shape[1] != maps.shape[2]:
+            raise UsageError(f"data of shape {tuple(data.shape)} do not fit {maps.shape[2]} coils")
+        return maps
 
-    def _combine(self, images: Tensor, maps: Tensor) -> Tensor:
-        if images.shape[1] != maps.shape[2]:
-            raise UsageError(f"data of shape {tuple(images.shape)} do not fit coil maps of shape {tuple(maps.shape)}")
-        return (maps.conj() * images[:, None]).sum(2)
+    def _folded(self, maps: Tensor, data: Tensor) -> Folded:
+        return Folded(maps=maps, mask=self._mask_like(data), dimensions=self.dimensions)
+
+
+def _traced(*tensors: Tensor) -> bool:
+    """Whether the plain form is needed, without loops and memory that is written twice."""
+    return torch.compiler.is_compiling() or followed(*tensors)

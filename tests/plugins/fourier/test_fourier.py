@@ -82,14 +82,23 @@ def test_folded_normal_of_a_volume_is_exact() -> None:
 
 
 def test_column_masks_transform_along_one_axis_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[object] = []
+    calls: list[list[int]] = []
     fftn = torch.fft.fftn
-    monkeypatch.setattr(torch.fft, "fftn", lambda x, dim, norm: calls.append(list(dim)) or fftn(x, dim=dim, norm=norm))
+
+    def spy(x: torch.Tensor, dim: list[int], norm: str = "backward") -> torch.Tensor:
+        calls.append(list(dim))
+        return fftn(x, dim=dim, norm=norm)
+
+    monkeypatch.setattr(torch.fft, "fftn", spy)
     monkeypatch.setattr(torch.fft, "fftshift", None)
-    MulticoilFourier(maps={"coils": 3}, mask={"acceleration": 2}).normal(randn(1, 1, 8, 12))
+    Fourier(mask={"acceleration": 2}).normal(randn(1, 1, 8, 12))
     Fourier(mask=torch.ones(8, 12)).normal(randn(1, 1, 8, 12))
     Fourier().normal(randn(1, 1, 8, 12))
     assert calls == [[-1], [-2, -1]]
+    calls.clear()
+    MulticoilFourier(maps={"coils": 3}, mask={"acceleration": 2}).normal(randn(1, 1, 8, 12))
+    MulticoilFourier(maps={"coils": 3}).normal(randn(1, 1, 8, 12))
+    assert calls == [[-1], [-1]]  # there and back
 
 
 def test_unmeasured_frequencies_are_positive_zero() -> None:
