@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ class Measurement:
     dims
         Axes of that image, which say what the batch is: ("z", "y", "x") where the items are slices of a volume. By
         default ("batch", *space), or just the space for one item.
+    batch
+        Sizes of the axes of `dims` that the items run through, outermost first, where they are several: 5 repetitions
+        of 8 slices are 40 items of ("repetition", "z", "y", "x") with (5, 8).
     crop
         Size (*space) of the central part that `image` keeps of a reconstruction, where the field of view was measured
         larger than it is shown: oversampled k-space. `affine` and `voxel_size` are those of what is kept.
@@ -57,6 +61,7 @@ class Measurement:
     voxel_size: tuple[float, ...] | None = None
     unit: str = "arbitrary"
     dims: tuple[str, ...] | None = None
+    batch: tuple[int, ...] | None = None
     crop: tuple[int, ...] | None = None
     calibration: Tensor | None = None
     metadata: Mapping[str, Value] = field(default_factory=dict)
@@ -77,6 +82,10 @@ class Measurement:
             set_(self, "voxel_size", tuple(float(size) for size in self.voxel_size))
         if self.dims is not None:
             set_(self, "dims", tuple(self.dims))
+        if self.batch is not None:
+            set_(self, "batch", tuple(int(size) for size in self.batch))
+            if math.prod(self.batch) != self.shape[0]:
+                raise UsageError(f"a batch of {self.batch} does not have the {self.shape[0]} items of the measurement")
         if self.crop is not None:
             set_(self, "crop", tuple(int(size) for size in self.crop))
         if self.calibration is not None and self.calibration.shape != self.shape:
@@ -137,9 +146,10 @@ class Measurement:
             data = crop_centred(data, self.crop)
         space = SPACE[-(data.ndim - 2) :]
         dims = self.dims or (space if batch == 1 else ("batch", *space))
-        if len(dims) - len(space) not in (0, 1):
+        outer = self.batch or (batch,)
+        if len(dims) - len(space) not in ((len(outer),) if self.batch else (0, 1)):
             raise UsageError(f"a reconstruction of shape {tuple(data.shape)} does not have the axes {dims}")
-        dims, data = from_layout(data, dims, (batch, *data.shape[2:])[-len(dims) :])
+        dims, data = from_layout(data, dims, (*outer, *data.shape[2:])[-len(dims) :])
         notes = (*self.notes, note) if note else self.notes
         return Image(
             data=data,
