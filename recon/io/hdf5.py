@@ -79,8 +79,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
 def memory_map(data: h5py.Dataset) -> np.ndarray | None:
     """Map the values of a dataset from its file into memory, past h5py; None where they do not lie there as they are.
 
-    They do where the dataset is contiguous: neither chunked nor compressed, written, in this file. Nothing is read until
-    a value is used, the map outlives the open file and a fork, and what is written to it does not reach the file.
+    They do where the dataset is contiguous: neither chunked nor compressed, written, in this file. Nothing is read
+    until a value is used, the map outlives the open file and a fork, and what is written to it does not reach the file.
 
     Raises
     ------

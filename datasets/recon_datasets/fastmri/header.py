@@ -1,76 +1,83 @@
-"""The ISMRMRD header in a fastMRI file, read leniently: real ones lack fields that the schema asks for."""
+"""What the ISMRMRD header of a fastMRI file says."""
 
 from __future__ import annotations
 
-import contextlib
-import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 
-from recon.errors import FileFormatError
 from recon.io.hdf5 import dataset
+from recon.io.image import Value
+from recon.io.mrd_header import parse_header
 
-__all__ = ["header_metadata"]
-
-_NAMESPACE = "{http://www.ismrm.org/ISMRMRD}"
-
-_SINGLE = {
-    "field_strength_T": "acquisitionSystemInformation/systemFieldStrength_T",
-    "repetition_time_ms": "sequenceParameters/TR",
-    "echo_time_ms": "sequenceParameters/TE",
-    "inversion_time_ms": "sequenceParameters/TI",
-    "flip_angle_deg": "sequenceParameters/flipAngle_deg",
-}
-_TRIPLES = {
-    "encoded_matrix": "encoding/encodedSpace/matrixSize",
-    "recon_matrix": "encoding/reconSpace/matrixSize",
-    "encoded_fov_mm": "encoding/encodedSpace/fieldOfView_mm",
-    "recon_fov_mm": "encoding/reconSpace/fieldOfView_mm",
-}
+__all__ = ["Header", "read_header"]
 
 
-def header_metadata(file: h5py.File, path: Path) -> dict[str, float | int | tuple[float, ...]]:
-    """Return what the header says under the names of `recon.io.image.METADATA`; fields that are missing are left out.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a file.
 
-    ``padding`` is the range of phase-encoding columns that were measured, from the encoding limits: the first is
-    encoded_y // 2 - center, the one past the last follows after maximum + 1 columns; both are clipped to the matrix.
+    Parameters
+    ----------
+    facts
+        Under the names of `recon.io.image.METADATA`; fields that are missing are left out.
+    stated_padding
+        The phase-encoding columns (first, past the last) that were measured, as the encoding limits state them: the
+        first is encoded_y // 2 - center, maximum + 1 columns follow. Real headers state columns outside of the matrix;
+        see `padding`.
+    """
+
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    stated_padding: tuple[int, int] | None = None
+
+    @property
+    def crop(self) -> tuple[int, int] | None:
+        """(rows, columns) of the reconstruction: the readout is the header's x, the phase its y."""
+        return self._pair("recon_matrix")
+
+    @property
+    def encoded(self) -> tuple[int, int] | None:
+        """(rows, columns) of k-space as the header has it."""
+        return self._pair("encoded_matrix")
+
+    def padding(self, columns: int) -> tuple[int, int] | None:
+        """Return the measured columns (first, past the last), clipped to the matrix.
+
+        Unclipped, a negative first column would count from the right, and wipe out a whole mask.
+        """
+        if self.stated_padding is None:
+            return None
+        first, end = (min(max(column, 0), columns) for column in self.stated_padding)
+        return (first, end) if first < end else None
+
+    def _pair(self, name: str) -> tuple[int, int] | None:
+        matrix = self.facts.get(name)
+        return (int(matrix[0]), int(matrix[1])) if isinstance(matrix, tuple) else None
+
+
+def read_header(file: h5py.File, path: Path) -> Header | None:
+    """Read the header of an open file; None if it has none.
 
     Raises
     ------
     FileFormatError
-        If there is a header that is not XML.
+        If there is a header that is not the XML of one.
     """
     stored = dataset(file, "ismrmrd_header")
     if stored is None:
-        return {}
+        return None
     text = stored[()]
-    text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise FileFormatError(f"{path}: the header defines XML entities; a scanner's header has none")
-    try:
-        root = ET.fromstring(text)  # noqa: S314 - see above
-    except ET.ParseError as error:
-        raise FileFormatError(f"{path}: 'ismrmrd_header' is not XML: {error}") from error
-    found: dict[str, float | int | tuple[float, ...]] = {}
-    for name, where in _SINGLE.items():
-        with contextlib.suppress(LookupError, ValueError):
-            found[name] = _number(root, where)
-    for name, where in _TRIPLES.items():
-        with contextlib.suppress(LookupError, ValueError):
-            values = tuple(_number(root, f"{where}/{axis}") for axis in "xyz")
-            found[name] = tuple(int(value) for value in values) if "matrix" in name else values
-    with contextlib.suppress(LookupError, ValueError):
-        limits = "encoding/encodingLimits/kspace_encoding_step_1"
-        center, last = int(_number(root, f"{limits}/center")), int(_number(root, f"{limits}/maximum"))
-        columns = int(_number(root, "encoding/encodedSpace/matrixSize/y"))
-        first = columns // 2 - center
-        found["padding"] = (min(max(first, 0), columns), min(max(first + last + 1, 0), columns))
-    return found
-
-
-def _number(root: ET.Element, where: str) -> float:
-    element = root.find("/".join(_NAMESPACE + part for part in where.split("/")))
-    if element is None or element.text is None:
-        raise LookupError(where)
-    return float(element.text)
+    header = parse_header(text if isinstance(text, bytes) else str(text), f"{path}: 'ismrmrd_header'")
+    facts = dict(header.facts)
+    stated = None
+    for encoding in header.encodings[:1]:
+        for name, space in (("encoded", encoding.encoded), ("recon", encoding.recon)):
+            facts |= {} if space.matrix is None else {f"{name}_matrix": space.matrix}
+            facts |= {} if space.fov is None else {f"{name}_fov_mm": space.fov}
+        limit = encoding.limits.get("kspace_encoding_step_1")
+        if limit is not None and encoding.encoded.matrix is not None:
+            first = encoding.encoded.matrix[1] // 2 - limit.center
+            stated = (first, first + limit.maximum + 1)
+    return Header(facts, stated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from recon.io import Image, Measurement
 from recon.io.deferred import deferred
 from recon.io.hdf5 import attribute_text, dataset, open_hdf5
-from recon_datasets.fastmri.header import header_metadata
+from recon_datasets.fastmri.header import Header, read_header
 from recon_datasets.fastmri.volume import open_volume
 
 __all__ = ["FastMRIReader"]
@@ -44,8 +45,11 @@ class FastMRIReader:
         """
         with open_hdf5(path) as file:
             volume = open_volume(file, path)
-            header = header_metadata(file, path)
-            metadata: dict[str, Any] = {"modality": "MR", "coils": volume.coils, **header}
+            header = read_header(file, path) or Header()
+            metadata: dict[str, Any] = {"modality": "MR", "coils": volume.coils, **header.facts}
+            padding = header.padding(volume.size[1])
+            if padding is not None:
+                metadata["padding"] = padding
             acquisition = attribute_text(file, "acquisition")
             if acquisition is not None:
                 metadata["acquisition"] = acquisition
@@ -54,19 +58,19 @@ class FastMRIReader:
             for name in ("acceleration", "num_low_frequency"):
                 if name in file.attrs:
                     metadata[name] = np.asarray(file.attrs[name]).item()
-            size = _voxel_size(header, "recon")
+            size = _voxel_size(header.facts, "recon")
             reference = None
             if volume.target is not None:
                 values = torch.from_numpy(np.asarray(volume.target[()], dtype=np.float32))
                 reference = Image(data=values, voxel_size=size, metadata=metadata)
-            shape = (len(volume.kspace), volume.coils, *volume.kspace.shape[-2:])
+            shape = (len(volume), volume.coils, *volume.size)
             notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
         mask = {} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}
         return Measurement(
             data=deferred(shape, torch.complex64, partial(_slices, path)),
             operator_config={"use": "fourier", **mask},
             reference=reference,
-            voxel_size=_voxel_size(header, "encoded"),
+            voxel_size=_voxel_size(header.facts, "encoded"),
             dims=("z", "y", "x"),
             metadata=metadata,
             notes=notes,
@@ -75,11 +79,11 @@ class FastMRIReader:
 
 def _slices(path: Path, start: int, stop: int) -> Tensor:
     with open_hdf5(path) as file:
-        volume = open_volume(file, path)
-        return torch.from_numpy(np.stack([volume.slice(number) for number in range(start, stop)]))
+        volume = open_volume(file, path, mapped=True)
+        return torch.stack([volume.kspace_of(number) for number in range(start, stop)])
 
 
-def _voxel_size(header: dict[str, Any], space: str) -> tuple[float, float, float] | None:
+def _voxel_size(header: Mapping[str, Any], space: str) -> tuple[float, float, float] | None:
     """Return (x, y, z) of the image as stored: its rows are the readout (the header's x), its columns the phase (y)."""
     try:
         matrix, field = header[f"{space}_matrix"], header[f"{space}_fov_mm"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.io.atomic import atomic_file
-from recon_datasets.fastmri.volume import inverse_fft
+from recon.kspace import ifft_centred
 
 __all__ = ["write_fastmri", "write_synthetic"]
 
@@ -69,7 +69,7 @@ def write_fastmri(
     rows, columns = size
     if rows > height or columns > width:
         raise UsageError(f"a reference of {size} cannot be cropped from {(height, width)}")
-    images = inverse_fft(kspace)
+    images = ifft_centred(kspace)
     top, left = (height - rows) // 2, (width - columns) // 2
     magnitude = images[..., top : top + rows, left : left + columns].abs().float()
     target = magnitude if kspace.ndim == 3 else torch.linalg.vector_norm(magnitude, dim=1)

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from recon.errors import FileFormatError
-from recon.io.hdf5 import dataset
+from recon.io.hdf5 import dataset, memory_map
 
-__all__ = ["Volume", "inverse_fft", "open_volume"]
+__all__ = ["Volume", "open_volume"]
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The datasets of an open fastMRI file.
+    """The datasets of a fastMRI file.
 
     Parameters
     ----------
     kspace
         Multi-coil (slice, coil, H, W) or single-coil (slice, H, W), complex; H is the readout, W the phase encoding.
+        A memory map where the values lie in the file as they are, else a dataset of an open file.
     target
         Reference reconstruction (slice, h, w): ``reconstruction_esc`` of single-coil files, ``reconstruction_rss`` of
         multi-coil files; None in test files.
@@ -33,30 +34,62 @@ class Volume:
         Largest value of the target volume; None if not stated.
     """
 
-    kspace: h5py.Dataset
-    target: h5py.Dataset | None
+    kspace: h5py.Dataset | np.ndarray
+    target: h5py.Dataset | np.ndarray | None
     mask: np.ndarray | None
     maximum: float | None
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return int(self.kspace.shape[0])
+
+    @property
+    def singlecoil(self) -> bool:
+        """Whether the file has no coil axis."""
+        return self.kspace.ndim == 3
 
     @property
     def coils(self) -> int:
         """Number of coils; 1 for single-coil files."""
-        return int(self.kspace.shape[1]) if self.kspace.ndim == 4 else 1
+        return 1 if self.singlecoil else int(self.kspace.shape[1])
 
-    def slice(self, number: int) -> np.ndarray:
-        """Read the k-space (coil, H, W) of one slice as complex64."""
-        values = np.asarray(self.kspace[number], dtype=np.complex64)
-        return values if self.kspace.ndim == 4 else values[None]
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of k-space."""
+        return int(self.kspace.shape[-2]), int(self.kspace.shape[-1])
+
+    @property
+    def mapped(self) -> bool:
+        """Whether all values come from memory maps, so that the file need not stay open."""
+        return isinstance(self.kspace, np.memmap) and (self.target is None or isinstance(self.target, np.memmap))
+
+    def kspace_of(self, number: int, *, own: bool = False) -> Tensor:
+        """Return the k-space (coil, H, W) of one slice as complex64, in memory of its own if `own`.
+
+        Otherwise it may be a map of the file: to read, not to write.
+        """
+        mapped = isinstance(self.kspace, np.memmap)
+        values = np.asarray(self.kspace[number]).astype(np.complex64, copy=own and mapped)
+        return torch.from_numpy(values[None] if self.singlecoil else values)
+
+    def target_of(self, number: int) -> Tensor | None:
+        """Return the reference (h, w) of one slice as float32: to read, not to write."""
+        if self.target is None:
+            return None
+        return torch.from_numpy(np.asarray(self.target[number]).astype(np.float32, copy=False))
 
 
-def inverse_fft(kspace: Tensor) -> Tensor:
-    """Return the images (..., H, W) of k-space, by the centred and orthonormal transform that the files presume."""
-    axes = (-2, -1)
-    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, axes), norm="ortho"), axes)
-
-
-def open_volume(file: h5py.File, path: Path) -> Volume:
+def open_volume(file: h5py.File, path: Path, *, mapped: bool = False) -> Volume:
     """Find the datasets of a file.
+
+    Parameters
+    ----------
+    file
+        The open file.
+    path
+        Its name, for errors.
+    mapped
+        Whether to map the values into memory where that is possible.
 
     Raises
     ------
@@ -66,7 +99,8 @@ def open_volume(file: h5py.File, path: Path) -> Volume:
     kspace = dataset(file, "kspace")
     if kspace is None:
         names = ", ".join(sorted(file)) or "nothing"
-        hint = "; an ISMRMRD file needs the reader for ISMRMRD" if "dataset" in file else ""
+        ismrmrd = any(isinstance(item, h5py.Group) and {"xml", "data"} & set(item) for item in file.values())
+        hint = "; an ISMRMRD file is for the reader ismrmrd" if ismrmrd else ""
         raise FileFormatError(f"{path} is not a fastMRI file: it has no dataset 'kspace' but {names}{hint}")
     if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c" or 0 in kspace.shape:
         raise FileFormatError(
@@ -74,13 +108,22 @@ def open_volume(file: h5py.File, path: Path) -> Volume:
             "(slice, coil, H, W)"
         )
     target = dataset(file, "reconstruction_esc" if kspace.ndim == 3 else "reconstruction_rss")
-    if target is not None and (target.ndim != 3 or len(target) != len(kspace) or target.dtype.kind != "f"):
-        raise FileFormatError(f"{path}: {target.name[1:]!r} of shape {target.shape} does not fit {len(kspace)} slices")
+    if target is not None and (
+        target.ndim != 3 or len(target) != len(kspace) or target.dtype.kind != "f" or 0 in target.shape
+    ):
+        raise FileFormatError(
+            f"{path}: {target.name[1:]!r} of shape {target.shape} does not fit {len(kspace)} slices of k-space"
+        )
     stored = dataset(file, "mask")
     mask = None
     if stored is not None:
+        # Some tools write the mask with axes of size 1 around it.
         mask = np.asarray(stored[()]).astype(bool)
-        if mask.shape != (kspace.shape[-1],):
+        if mask.size != kspace.shape[-1] or max(mask.shape, default=0) != mask.size:
             raise FileFormatError(f"{path}: 'mask' of shape {mask.shape} does not fit {kspace.shape[-1]} columns")
+        mask = mask.reshape(-1)
     maximum = file.attrs.get("max")
-    return Volume(kspace, target, mask, None if maximum is None else float(maximum))
+    maximum = None if maximum is None else float(maximum)
+    maps = [memory_map(item) if mapped and item is not None else None for item in (kspace, target)]
+    kspace, target = (item if map_ is None else map_ for item, map_ in zip((kspace, target), maps, strict=True))
+    return Volume(kspace, target, mask, maximum)

@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from recon.kspace import fft_centred
 from recon_datasets.phantoms.random_ellipses import RandomEllipses
 from recon_datasets.phantoms.shepp_logan import SheppLogan
 
@@ -67,10 +68,7 @@ class MulticoilPhantom:
         random = np.random.default_rng((self.seed, index, 1))
         image = torch.polar(magnitude, _phase(self.size, random))
         maps = coil_maps(self.size, self.coils, rotation=random.uniform(0, 2 * np.pi))
-        k_space = torch.fft.fftshift(
-            torch.fft.fft2(torch.fft.ifftshift(maps * image, (-2, -1)), norm="ortho"), (-2, -1)
-        )
-        return {"image": image, "maps": maps, "measurement": k_space}
+        return {"image": image, "maps": maps, "measurement": fft_centred(maps * image)}
 
 
 def coil_maps(size: Sequence[int], coils: int, *, distance: float = 1.5, rotation: float = 0.0) -> Tensor:
