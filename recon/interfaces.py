@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOSS_INPUTS",
+    "Bucketed",
     "Calibrated",
     "CoilOperator",
     "Dataset",
@@ -88,6 +89,23 @@ class Dataset(Protocol):
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor]:
         """Return one item; IndexError past the end."""
+        ...
+
+
+@runtime_checkable
+class Bucketed(Protocol):
+    """A dataset whose items differ in shape, and that tells which are alike without reading them (``data.bucket``)."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Tensor]:
+        """Return one item; IndexError past the end."""
+        ...
+
+    def buckets(self) -> Sequence[int]:
+        """Return a number for each item, the same for items whose tensors have the same shapes."""
         ...
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from recon.engine.buckets import BucketOrder, buckets_of
 from recon.engine.keys import BatchOrder, Keys, Purpose
 from recon.engine.plans import SamplingPlan
 from recon.engine.sampling import Draw, ItemStore, check_crop, cut, draw, ready
@@ -29,7 +30,7 @@ _RESIDENT_SHARE = 0.25
 class Source(Protocol):
     """A source of micro-batches. What it gives is a function of (seed, step, micro-batch) and nothing else."""
 
-    order: BatchOrder
+    order: BatchOrder | BucketOrder
 
     def batch(self, step: int, micro: int) -> Batch:
         """Return one micro-batch on the device."""
@@ -44,7 +45,13 @@ class _Sampler:
     """What both sources share: which items, and which random numbers, make up a micro-batch."""
 
     def __init__(
-        self, dataset: Dataset, keys: Sequence[str], plan: SamplingPlan, order: BatchOrder, micro_size: int, axes: int
+        self,
+        dataset: Dataset,
+        keys: Sequence[str],
+        plan: SamplingPlan,
+        order: BatchOrder | BucketOrder,
+        micro_size: int,
+        axes: int,
     ) -> None:
         self.dataset = dataset
         self.keys = tuple(keys)
@@ -180,7 +187,7 @@ class _Micro(TorchDataset[Batch | ReconError]):
         for name in sampler.keys:
             parts = [cut(item[name], numbers, row, crop) for row, item in enumerate(items)]
             if any(part.shape != parts[0].shape for part in parts):
-                raise UsageError(f"{name}s of different sizes make no batch: set data.crop")
+                raise UsageError(f"{name}s of different sizes make no batch: set data.crop or data.bucket")
             batch[name] = torch.stack(parts)
         return batch
 
@@ -208,7 +215,11 @@ def make_source(
     UsageError
         If the set is empty, lacks one of `keys`, or the crop does not fit its images.
     """
-    order = BatchOrder(size=len(dataset), batch_size=batch_size, seed=seed, drop_last=plan.drop_last)
+    order: BatchOrder | BucketOrder
+    if plan.bucket and len(dataset):
+        order = BucketOrder(buckets=buckets_of(dataset), batch_size=batch_size, seed=seed, drop_last=plan.drop_last)
+    else:
+        order = BatchOrder(size=len(dataset), batch_size=batch_size, seed=seed, drop_last=plan.drop_last)
     first = _item(dataset, 0, keys)
     shapes = {tuple(first[name].shape[1:]) for name in keys}
     if len(shapes) > 1 and (plan.crop is not None or plan.augment != "none"):
@@ -218,7 +229,9 @@ def make_source(
         )
     check_crop(plan, torch.tensor([first[keys[0]].shape[1:]]))
     sampler = _Sampler(dataset, keys, plan, order, batch_size // accumulate, first[keys[0]].ndim - 1)
-    kind = plan.source if plan.source != "auto" else _choice(dataset, keys, device)
+    kind: str = plan.source
+    if kind == "auto":
+        kind = "streamed" if plan.bucket else _choice(dataset, keys, device)
     return ResidentSource(sampler, device) if kind == "resident" else StreamedSource(sampler, device, accumulate)
 
 

@@ -110,6 +110,16 @@ class SamplingPlan(Plan):
     """Worker processes of a streamed source."""
     drop_last: bool = False
     """Leave out the items that do not fill an epoch's last batch, instead of running on into the next epoch."""
+    bucket: bool = False
+    """Make every batch of items of one shape, for data sets whose shapes differ and that tell which items are alike."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> SamplingPlan:
+        if self.bucket and self.crop is not None:
+            raise ValueError("crop makes all items of one shape: leave bucket out")
+        if self.bucket and self.source == "resident":
+            raise ValueError("bucket reads batch by batch: leave source out, or set it to streamed")
+        return self
 
     @pydantic.field_validator("crop", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor
 
+from recon.engine.buckets import buckets_of
 from recon.engine.keys import Keys, Purpose
 from recon.engine.plans import SamplingPlan
 from recon.engine.sampling import to_float
@@ -181,6 +182,10 @@ class Simulated:
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.dataset)
+
+    def buckets(self) -> Sequence[int]:
+        """Return the bucket of each item, where the data set tells: equal images have equal measurements."""
+        return buckets_of(self.dataset)
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor]:
         """Return item `index` with its measurement."""

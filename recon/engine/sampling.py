@@ -51,7 +51,7 @@ def check_crop(plan: SamplingPlan, sizes: Tensor) -> None:
             raise UsageError(f"data.crop {list(plan.crop)} is larger than an image of {size}: use a smaller crop")
     elif not bool((sizes == sizes[0]).all()):
         first, other = sizes[0].tolist(), sizes[int((sizes != sizes[0]).any(1).nonzero()[0])].tolist()
-        raise UsageError(f"images of different sizes ({first}, {other}) make no batch: set data.crop")
+        raise UsageError(f"images of different sizes ({first}, {other}) make no batch: set data.crop or data.bucket")
     if plan.augment == "dihedral":
         shape = list(plan.crop) if plan.crop is not None else sizes[0].tolist()
         if axes < 2 or shape[-1] != shape[-2]:
