@@ -45,6 +45,8 @@ class Component:
     suffixes
         File name endings that a reader or writer handles, with the dot: ``(".nii", ".nii.gz")``; a reader of whole
         folders lists "/".
+    companions
+        Endings of the files that a writer leaves beside the one it is asked for, under the same name: ``(".hdr",)``.
     magic
         (offset, bytes) pairs, one of which a reader's files carry; empty when content cannot tell.
     adjoint_rtol
@@ -73,6 +75,7 @@ class Component:
     extra: str | None = None
     install: str | None = None
     suffixes: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     magic: tuple[tuple[int, bytes], ...] = ()
     adjoint_rtol: float | None = None
     dtypes: tuple[str, ...] = ("float32", "float64")

@@ -78,7 +78,13 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
     place = atomic_folder if _writes_folder(entry, path) else atomic_file
     try:
         with place(path) as temporary:
-            chosen.write(image, temporary)
+            try:
+                chosen.write(image, temporary)
+                for suffix in entry.component.companions:
+                    temporary.with_suffix(suffix).replace(path.with_suffix(suffix))
+            finally:
+                for suffix in entry.component.companions:
+                    temporary.with_suffix(suffix).unlink(missing_ok=True)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -175,9 +181,10 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
         return f"{path} is empty"
     claimed = [entry.name for entry in entries if _suffix(entry, path)]
     if claimed:
-        verb = "does" if len(claimed) == 1 else "do"
+        *others, last = claimed
+        names = f"{', '.join(others)} and {last} do" if others else f"{last} does"
         return (
-            f"{path} is not what its suffix says: {' and '.join(claimed)} {verb} not recognise its content; the file "
+            f"{path} is not what its suffix says: {names} not recognise its content; the file "
             "may be damaged, or of another kind"
         )
     known = sorted({s for entry in entries for s in entry.component.suffixes if s != FOLDER})

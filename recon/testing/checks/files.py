@@ -111,14 +111,15 @@ def round_trip(case: Case) -> None:
 
 
 def only_its_file(case: Case) -> None:
-    """The writer makes its one file and no other, replaces an old one, and leaves the image as it was."""
+    """The writer makes its file, those it declares as `companions`, and no other; the image stays as it was."""
     image = _image(case)
     before = image.data.clone()
     path = case.folder / f"image{_suffix(case)}"
     path.write_bytes(b"old")
     case.build().write(image, path)
     expect(torch.equal(image.data, before), "writing changes the image")
-    left = sorted(p.name for p in case.folder.iterdir() if p != path)
+    own = {path, *(path.with_suffix(suffix) for suffix in case.entry.component.companions)}
+    left = sorted(p.name for p in case.folder.iterdir() if p not in own)
     expect(not left, f"writing leaves {', '.join(left)} behind")
     expect(path.is_dir() or path.read_bytes() != b"old", "an existing file is not replaced")
 
