@@ -251,7 +251,7 @@ class IterativeMethod(ABC):
             if callback is not None and callback(state):
                 break
         assert state is not None  # noqa: S101 - the start is always shown
-        return finish(state.x, self.output)
+        return self._result(state.x, operator)
 
     @torch.no_grad()
     def iterate(
@@ -305,6 +305,10 @@ class IterativeMethod(ABC):
     def _initial(self, problem: Problem) -> Tensor | None:  # noqa: ARG002 - for subclasses
         """Return the first image where none is given; None for zeros."""
         return None
+
+    def _result(self, x: Tensor, operator: Operator) -> Tensor:  # noqa: ARG002 - for subclasses
+        """Return what the call gives of the last image."""
+        return finish(x, self.output)
 
     def _objective(self, problem: Problem, x: Tensor, residual: Tensor) -> Tensor:  # noqa: ARG002 - for subclasses
         return problem.norm(residual).square() / 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-__all__ = ["conjugate_gradient", "squared_norm"]
+__all__ = ["conjugate_gradient", "conjugate_gradient_steps", "squared_norm"]
 
 
 def conjugate_gradient(
@@ -41,30 +42,52 @@ def conjugate_gradient(
     ----------
     Hestenes and Stiefel, J. Res. Natl. Bur. Stand. 1952, doi:10.6028/jres.049.044
     """
-    axes = tuple(range(1, b.ndim))
+    x = torch.zeros_like(b) if x0 is None else x0
+    steps = conjugate_gradient_steps(normal, b, x0=x0, tolerance=tolerance)
+    for x in itertools.islice(steps, iterations):  # noqa: B007 - the last one is the result
+        pass
+    return x
+
+
+def conjugate_gradient_steps(
+    normal: Callable[[Tensor], Tensor], b: Tensor, *, x0: Tensor | None = None, tolerance: float = 0.0
+) -> Iterator[Tensor]:
+    """Yield x after each step of `conjugate_gradient`, until every item has reached the tolerance, if there is one."""
+    real, apply = b, normal
+    if b.is_complex():
+        # A Hermitian problem is a symmetric one for real and imaginary parts side by side, with cheaper products.
+        real = torch.view_as_real(b.resolve_conj())
+
+        def apply(p: Tensor) -> Tensor:
+            return torch.view_as_real(normal(torch.view_as_complex(p)).resolve_conj())
+
+    axes = tuple(range(1, real.ndim))
 
     def inner(u: Tensor, v: Tensor) -> Tensor:
-        return (u.conj() * v).real.sum(axes, keepdim=True)
+        return (u * v).sum(axes, keepdim=True)
 
-    x = torch.zeros_like(b) if x0 is None else x0
-    r = b if x0 is None else b - normal(x)
+    if x0 is None:
+        x, r = torch.zeros_like(real), real
+    else:
+        x = torch.view_as_real(x0.to(b.dtype).resolve_conj()) if b.is_complex() else x0
+        r = real - apply(x)
     p = r
     rr = inner(r, r)
-    limit = tolerance**2 * inner(b, b)
-    for _ in range(iterations):
+    limit = tolerance**2 * inner(real, real)
+    while True:
         active = ~(rr <= limit)  # NaN counts as active and so reaches the result
         if tolerance and not bool(active.any()):
-            break
-        q = normal(p)
+            return
+        q = apply(p)
         pq = inner(p, q)
         # The denominators of items at rest are 1: they divide nothing by zero, nor does their gradient.
         alpha = torch.where(active, rr / torch.where(active & (pq != 0), pq, 1), 0)
-        x = x + alpha * p
-        r = r - alpha * q
+        x = torch.addcmul(x, alpha, p)
+        yield torch.view_as_complex(x) if b.is_complex() else x
+        r = torch.addcmul(r, alpha, q, value=-1)
         rr_new = inner(r, r)
-        p = r + torch.where(active, rr_new / torch.where(active, rr, 1), 0) * p
+        p = torch.addcmul(r, torch.where(active, rr_new / torch.where(active, rr, 1), 0), p)
         rr = rr_new
-    return x
 
 
 def squared_norm(normal: Callable[[Tensor], Tensor], like: Tensor, iterations: int = 20) -> Tensor:
