@@ -107,8 +107,8 @@ def _files(arguments: argparse.Namespace) -> int:
 
 def _few(names: Sequence[str]) -> str:
     """Name the first of many."""
-    shown = ", ".join(names[:_SHOWN])
-    return f"{len(names)} volumes: {shown}" + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)} volume{'s' if len(names) > 1 else ''}: {', '.join(names[:_SHOWN])}{rest}"
 
 
 def _experiment(arguments: argparse.Namespace) -> int:

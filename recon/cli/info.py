@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.cli.common import reader_from
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from recon.io import Image, Measurement
 
 __all__ = ["add_arguments", "describe", "run"]
@@ -53,14 +52,15 @@ def describe(item: Image | Measurement) -> dict[str, Any]:
 
     facts: dict[str, Any] = {"kind": "image" if isinstance(item, Image) else "measurement"}
     names = item.dims if isinstance(item, Image) else None
-    facts["shape"] = _shape(item.data, names)
-    facts["dtype"] = str(item.data.dtype)[6:]
-    facts["range"] = _range(item.data)
+    held = item.data if isinstance(item, Image) else item  # a measurement tells its shape without reading its data
+    facts["shape"] = _shape(held.shape, names)
+    facts["dtype"] = str(held.dtype)[6:]
+    facts["range"] = _range(item)
     facts["unit"] = item.unit
     if not isinstance(item, Image):
         facts["operator"] = "unknown" if item.operator_config is None else _plain(item.operator_config)
         reference = item.reference
-        facts["reference"] = "none" if reference is None else _shape(reference.data, reference.dims)
+        facts["reference"] = "none" if reference is None else _shape(reference.shape, reference.dims)
     facts["voxel size"] = (
         "unknown" if item.voxel_size is None else [f"{' x '.join(f'{v:.6g}' for v in item.voxel_size)} mm"]
     )
@@ -77,17 +77,27 @@ def describe(item: Image | Measurement) -> dict[str, Any]:
     return facts
 
 
-def _shape(data: Tensor, names: tuple[str, ...] | None) -> str:
-    sizes = map(str, data.shape)
+def _shape(shape: Sequence[int], names: tuple[str, ...] | None) -> str:
+    sizes = map(str, shape)
     return " x ".join(sizes) if names is None else ", ".join(f"{n} {s}" for n, s in zip(names, sizes, strict=True))
 
 
-def _range(data: Tensor) -> str:
-    values = data.abs() if data.is_complex() else data
-    values = values[values.isfinite()] if values.is_floating_point() else values
-    odd = data.numel() - values.numel()
-    text = "no finite value" if values.numel() == 0 else f"{values.min().item():.6g} to {values.max().item():.6g}"
-    return text + (" (magnitude)" if data.is_complex() else "") + (f", {odd} not finite" if odd else "")
+def _range(item: Image | Measurement) -> str:
+    from recon.io import Measurement
+    from recon.reconstruction import spans
+
+    # Part by part: what lies in a file may be larger than memory.
+    parts = (item.items(*span) for span in spans(item)) if isinstance(item, Measurement) else iter([item.data])
+    extremes: list[float] = []
+    odd, complex_ = 0, False
+    for part in parts:
+        complex_ = part.is_complex()
+        values = part.abs() if complex_ else part
+        values = values[values.isfinite()] if values.is_floating_point() else values
+        odd += part.numel() - values.numel()
+        extremes += [values.min().item(), values.max().item()] if values.numel() else []
+    text = f"{min(extremes):.6g} to {max(extremes):.6g}" if extremes else "no finite value"
+    return text + (" (magnitude)" if complex_ else "") + (f", {odd} not finite" if odd else "")
 
 
 def _plain(config: Any) -> Any:

@@ -92,7 +92,7 @@ class FastMRIProtocol:
         names = sorted(found.keys() & wanted.keys())
         missing = [] if predictions.is_file() else sorted(wanted.keys() - found.keys())
         extra = sorted(found.keys() - wanted.keys())
-        scores, faults, silent, others = [], {}, [], 0
+        scores, faults, silent = [], {}, []
         for name in track(names):
             try:
                 with open_hdf5(wanted[name]) as target, open_hdf5(found[name]) as prediction:
@@ -101,14 +101,13 @@ class FastMRIProtocol:
                         scores.append(self._score(name, target, prediction))
                     elif kept is None:
                         silent.append(name)
-                    else:
-                        others += 1
             except (FileFormatError, UsageError) as error:
                 faults[name] = str(error)
         missing = [name for name in missing if self._wanted(wanted[name])]
         if not scores and not faults:
             raise UsageError(self._nothing(predictions, targets, names, silent))
-        notes = [f"{len(silent)} volumes left out: their files do not tell what the filter asks"] if silent else []
+        count = f"{len(silent)} volume{'s' if len(silent) > 1 else ''}"
+        notes = [f"{count} left out: the files do not tell what the filter asks"] if silent else []
         conventions = {name: metric.convention for name, metric in self.metrics.items()}
         return Report(conventions=conventions, volumes=scores, missing=missing, extra=extra, faults=faults, notes=notes)
 

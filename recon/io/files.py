@@ -16,7 +16,7 @@ from recon.io.image import Image
 from recon.io.measurement import Measurement
 from recon.registry import Entry, registry
 
-__all__ = ["FOLDER", "check_output", "read", "write"]
+__all__ = ["FOLDER", "check_output", "find_reader", "is_known", "read", "suffixes", "write"]
 
 FOLDER = "/"
 """Stands among the `suffixes` of a reader or writer for folders."""
@@ -41,15 +41,37 @@ def read(path: str | Path, *, reader: Config | None = None) -> Image | Measureme
         If there is no such file, no reader or more than one accepts it, or the reader finds a fault in it.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileFormatError(f"{path} does not exist")
-    if not path.is_dir() and not path.is_file():
-        raise FileFormatError(f"{path} is neither a file nor a folder")
-    chosen = build("reader", reader) if reader else _choose(path)
+    chosen = find_reader(path, reader)
     try:
         return chosen.read(path)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def find_reader(path: Path, reader: Config | None = None) -> Reader:
+    """Return the reader that `read` takes for a file or folder; parameters and errors as there."""
+    if not path.exists():
+        raise FileFormatError(f"{path} does not exist")
+    if not path.is_dir() and not path.is_file():
+        raise FileFormatError(f"{path} is neither a file nor a folder")
+    return build("reader", reader) if reader else _choose(path)
+
+
+def is_known(path: Path) -> bool:
+    """Whether the suffix or the first bytes of a file or folder are those of a format that a reader is for."""
+    entries = list(registry().entries("reader"))
+    if path.is_dir():
+        try:
+            return _choose(path) is not None
+        except FileFormatError:
+            return False
+    return any(_suffix(entry, path) for entry in entries) or bool(_candidates(path, entries))
+
+
+def suffixes(reader: Config) -> tuple[str, ...]:
+    """Return the suffixes that a reader declares."""
+    name = reader if isinstance(reader, str) else str(reader["use"])
+    return registry().find("reader", name).component.suffixes
 
 
 def write(image: Image | Measurement, path: str | Path, *, writer: str | None = None) -> None:
@@ -130,12 +152,7 @@ def _corner(image: Image) -> Image:
 
 def _choose(path: Path) -> Reader:
     entries = list(registry().entries("reader"))
-    if path.is_dir():
-        candidates = [entry for entry in entries if FOLDER in entry.component.suffixes]
-    else:
-        with path.open("rb") as file:
-            head = file.read(max((o + len(m) for e in entries for o, m in e.component.magic), default=0))
-        candidates = [entry for entry in entries if _may_read(entry, path, head)]
+    candidates = _candidates(path, entries)
     accepting: list[tuple[Entry, Reader]] = []
     missing: MissingDependencyError | None = None
     for entry in candidates:
@@ -157,6 +174,14 @@ def _choose(path: Path) -> Reader:
     if missing is not None:
         raise missing
     raise FileFormatError(_unreadable(path, entries))
+
+
+def _candidates(path: Path, entries: list[Entry]) -> list[Entry]:
+    if path.is_dir():
+        return [entry for entry in entries if FOLDER in entry.component.suffixes]
+    with path.open("rb") as file:
+        head = file.read(max((o + len(m) for e in entries for o, m in e.component.magic), default=0))
+    return [entry for entry in entries if _may_read(entry, path, head)]
 
 
 def _may_read(entry: Entry, path: Path, head: bytes) -> bool:
