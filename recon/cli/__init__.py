@@ -27,6 +27,7 @@ class Verb:
 VERBS = (
     Verb("demo", "reconstruct real MRI and CT images, classical against learned, in about two minutes", "demo"),
     Verb("info", "say what a file holds", "info"),
+    Verb("check-data", "say what is wrong with a file or a folder of data", "check_data"),
     Verb("train", "train the model of an experiment file", "train"),
     Verb("evaluate", "compute an experiment's metrics for a trained model or a classical method", "evaluate"),
     Verb("reconstruct", "turn a measurement file into an image file", "reconstruct"),

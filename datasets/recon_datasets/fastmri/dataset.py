@@ -48,11 +48,11 @@ class FastMRI:
                    ``mean``, ``std``, ``reference``
     ============== ========================================= =============================================
 
-    Nothing of "kspace" and "coils" is cropped or normalised. ``crop`` is (h, w) of a reconstruction, as the reference or
-    the header has it; ``num_low_frequencies`` counts the columns sampled without a gap to both sides of the centre. For
-    ``unet``, x = (image - mean) / (std + 1e-11) clamped to +-6, with mean and unbiased deviation of the zero-filled
-    image, root sum of squares over the coils; the reference is normalised by the same numbers, and ``reference`` is as
-    it was. Files without a reference (the published test sets) give none, ``maximum`` neither. Items of volumes hold
+    Nothing of "kspace" and "coils" is cropped or normalised. ``crop`` is (h, w) of a reconstruction, as the reference
+    or the header has it; ``num_low_frequencies`` counts the columns sampled without a gap to both sides of the centre.
+    For "unet", x = (image - mean) / (std + 1e-11) clamped to +-6, with mean and unbiased deviation of the zero-filled
+    image, the root sum of squares over the coils; the reference is normalised by the same numbers, and ``reference`` is
+    as it was. Files without a reference (the published test sets) give none, and no ``maximum``. Items of volumes hold
     slices where those of slices hold channels: ``measurement`` (slice, coil, H, W), ``image`` (slice, h, w).
 
     A file's own mask is honoured, and so are the columns that were never measured (padding), clipped to the matrix.
@@ -268,8 +268,8 @@ class FastMRI:
         if mask.shape[-2] > 1:  # samples within columns
             kspace, mask = torch.where(mask, kspace, 0), mask.any(-2, keepdim=True)
         columns = None if volume.mask is None and self.mask is None else mask.reshape(-1).nonzero()[:, 0]
-        assert facts.crop is not None  # checked before
-        made = unet_item(kspace, columns, unet_crop(facts.size, facts.crop), volume.target_of(cut))
+        crop = unet_crop(facts.size, facts.crop or facts.size)
+        made = unet_item(kspace, columns, crop, volume.target_of(cut))
         item = {"measurement": made.image[None], "mean": made.mean * self.scale, "std": made.std * self.scale}
         if made.target is not None and made.reference is not None:
             item |= {"image": made.target[None], "reference": made.reference[None] * self.scale}

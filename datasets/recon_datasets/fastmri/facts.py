@@ -89,9 +89,10 @@ class Facts:
         """Make them from what JSON kept; None if that is something else."""
         pairs = ("size", "reference", "crop", "padding")
         try:
-            values = {name: tuple(v) if name in pairs and v is not None else v for name, v in kept.items()}
+            values: dict[str, Any] = dict(kept)
+            values |= {name: tuple(values[name]) for name in pairs if values[name] is not None}
             found = cls(**values)
-        except (AttributeError, TypeError):
+        except (TypeError, ValueError, KeyError):
             return None
         sound = all(isinstance(n, int) and n > 0 for n in (found.slices, found.coils, *found.size))
         return found if sound and len(found.size) == 2 else None
@@ -125,7 +126,7 @@ def look_at(path: Path) -> Facts:
 
 
 def split_of(path: Path, root: Path) -> str | None:
-    """Return the split that the innermost folder of a name like ``multicoil_val`` says, from `root` itself downwards."""
+    """Return the split that the innermost folder named like ``multicoil_val`` says, from `root` itself downwards."""
     folders = (
         [root.absolute().name, *path.relative_to(root).parts[:-1]] if path != root else [path.absolute().parent.name]
     )

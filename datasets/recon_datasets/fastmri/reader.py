@@ -15,6 +15,7 @@ from recon.io import Image, Measurement
 from recon.io.deferred import deferred
 from recon.io.hdf5 import attribute_text, dataset, open_hdf5
 from recon_datasets.fastmri.header import Header, read_header
+from recon_datasets.fastmri.problems import explain, find_problems
 from recon_datasets.fastmri.volume import open_volume
 
 __all__ = ["FastMRIReader"]
@@ -34,6 +35,14 @@ class FastMRIReader:
         """Whether the file has a dataset ``kspace`` at its root."""
         with open_hdf5(path) as file:
             return "kspace" in file
+
+    def explain(self, path: Path) -> dict[str, str]:
+        """Return in words how a file is laid out, what was sampled, and what it is to be compared with."""
+        return explain(path)
+
+    def problems(self, path: Path) -> list[str]:
+        """Return one line for each thing that is wrong with a file; all data are read."""
+        return find_problems(path)
 
     def read(self, path: Path) -> Measurement:
         """Read a volume.

@@ -15,7 +15,7 @@ LARGEST = 6.0
 
 @dataclass(frozen=True, slots=True)
 class UNetItem:
-    """Normalised image and reference (h, w), the mean and deviation they were normalised by, the reference as it was."""
+    """Normalised image and reference (h, w), by which mean and deviation, and the reference as it was."""
 
     image: Tensor
     target: Tensor | None
@@ -56,7 +56,7 @@ def unet_item(kspace: Tensor, columns: Tensor | None, size: tuple[int, int], tar
 
 
 def unet_crop(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int]:
-    """Return what is cropped to: `crop`, or a square of k-space's width where that is narrower (fastMRI's FLAIR 203)."""
+    """Return what is cropped to: `crop`, or a square of k-space's width where that is narrower, as fastMRI does."""
     width = size[1]
     return (width, width) if width < crop[1] else crop
 
