@@ -142,7 +142,9 @@ def header_xml(encoding: Encoding, facts: Mapping[str, Value], *, coils: int) ->
     for part in ("acquisitionSystemInformation", "experimentalConditions"):
         made = ET.SubElement(root, part)
         if part == "experimentalConditions":
-            _put(made, "H1resonanceFrequency_Hz", round(_GYRO * float(facts.get("field_strength_T", 0))))
+            field_strength = facts.get("field_strength_T")
+            tesla = field_strength if isinstance(field_strength, (int, float)) else 0.0
+            _put(made, "H1resonanceFrequency_Hz", round(_GYRO * tesla))
             continue
         for name in ("manufacturer", "field_strength_T"):
             if name in facts:

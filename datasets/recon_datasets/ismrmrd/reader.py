@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge
 
 from recon.io import Measurement
 from recon.io.hdf5 import open_hdf5
-from recon.io.raw_scan import ScanOptions, scan_measurement
+from recon.io.raw.options import Averages, CalibrationLines, ScanOptions, TrajectoryUnit
+from recon.io.raw.scan import scan_measurement
 from recon_datasets.ismrmrd.records import groups, read_records
 
 __all__ = ["ISMRMRDReader"]
@@ -68,26 +69,38 @@ class ISMRMRDReader:
         group: str | None = None,
         encoding: Annotated[int, Ge(0)] = 0,
         select: Mapping[str, int] | None = None,
-        averages: Literal["mean", "stack"] = "mean",
-        calibration_lines: Literal["separate", "merge"] = "separate",
+        averages: Averages = "mean",
+        calibration_lines: CalibrationLines = "separate",
         centre: tuple[int, int] | None = None,
         remove_oversampling: bool = True,
         whiten: bool = True,
         compress: Annotated[int, Ge(1)] | None = None,
         conjugate: bool | None = None,
-        trajectory_unit: None = None,
+        trajectory_unit: TrajectoryUnit | None = None,
     ) -> None:
         self.group = group
         self.encoding = encoding
         self.select = select
-        self.averages: Literal["mean", "stack"] = averages
-        self.calibration_lines: Literal["separate", "merge"] = calibration_lines
+        self.averages: Averages = averages
+        self.calibration_lines: CalibrationLines = calibration_lines
         self.centre = centre
         self.remove_oversampling = remove_oversampling
         self.whiten = whiten
         self.compress = compress
         self.conjugate = conjugate
-        self.trajectory_unit = trajectory_unit
+        self.trajectory_unit: TrajectoryUnit | None = trajectory_unit
+        self._options = ScanOptions(
+            encoding=encoding,
+            select=select,
+            averages=averages,
+            calibration_lines=calibration_lines,
+            centre=centre,
+            remove_oversampling=remove_oversampling,
+            whiten=whiten,
+            compress=compress,
+            conjugate=conjugate,
+            trajectory_unit=trajectory_unit,
+        )
 
     def accepts(self, path: Path) -> bool:
         """Whether the file has a group with readouts."""
@@ -105,15 +118,4 @@ class ISMRMRDReader:
         """
         with open_hdf5(path) as file:
             header, readouts = read_records(file, self.group, path)
-        options = ScanOptions(
-            encoding=self.encoding,
-            select=self.select or {},
-            averages=self.averages,
-            calibration_lines=self.calibration_lines,
-            centre=self.centre,
-            remove_oversampling=self.remove_oversampling,
-            whiten=self.whiten,
-            compress=self.compress,
-            conjugate=self.conjugate,
-        )
-        return scan_measurement(readouts, header, options, str(path))
+        return scan_measurement(readouts, header, self._options, str(path))

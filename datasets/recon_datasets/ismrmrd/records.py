@@ -10,7 +10,7 @@ import numpy as np
 from recon.errors import FileFormatError
 from recon.io.hdf5 import dataset
 from recon.io.mrd_header import MRDHeader, parse_header
-from recon.io.readouts import HEAD, Readouts
+from recon.io.raw.readouts import HEAD, Readouts
 
 __all__ = ["groups", "read_records"]
 

@@ -14,7 +14,7 @@ from recon.errors import UsageError
 from recon.io import Image, Measurement
 from recon.io.image import METADATA
 from recon.io.mrd_header import Encoding, Limit, Space, header_xml
-from recon.io.readouts import HEAD, Flag, Readouts
+from recon.io.raw.readouts import HEAD, Flag, Readouts
 
 __all__ = ["ISMRMRDWriter", "write_readouts"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.errors import FileFormatError
-from recon.io.readouts import Flag, Readouts
+from recon.io.raw.readouts import Flag, Readouts
 from recon.kspace import crop_centred, fft_centred, ifft_centred
 
 __all__ = ["Grid", "Lines", "place_readouts", "without_oversampling"]
@@ -61,7 +61,7 @@ class Lines:
 
     @classmethod
     def of(cls, readouts: Readouts, grid: Grid, item: Counts, centre: tuple[int, int], where: str) -> Lines:
-        """Find the places of readouts; the counters `centre` (step 2, step 1) lie at the grid's z // 2 and y // 2.
+        """Find the places of readouts; the counters `centre` (step 1, step 2) lie at the grid's y // 2 and z // 2.
 
         Along the readout the header's ``center_sample``, which counts in the order of measurement and includes what is
         discarded, lies at x // 2.
@@ -84,14 +84,14 @@ class Lines:
         start = nx // 2 - middle
         # The middle of an even number of samples turns into the one before it: a readout that fills the row, fills it.
         start = np.where(length == nx, 0, start)
-        z = nz // 2 + readouts.counter("kspace_encode_step_2") - centre[0]
-        y = ny // 2 + readouts.counter("kspace_encode_step_1") - centre[1]
+        z = nz // 2 + readouts.counter("kspace_encode_step_2") - centre[1]
+        y = ny // 2 + readouts.counter("kspace_encode_step_1") - centre[0]
         if start.min() < 0 or (start + length).max() > nx:
             raise FileFormatError(
                 f"{where}: readouts of {length.max()} samples with the echo at sample {middle.min()} do not fit the "
                 f"{nx} columns of the encoded matrix that the header states"
             )
-        for name, place, size, middle_line in (("1", y, ny, centre[1]), ("2", z, nz, centre[0])):
+        for name, place, size, middle_line in (("1", y, ny, centre[0]), ("2", z, nz, centre[1])):
             if place.min() < 0 or place.max() >= size:
                 low, high = place.min() - size // 2 + middle_line, place.max() - size // 2 + middle_line
                 raise FileFormatError(
@@ -192,8 +192,8 @@ def without_oversampling(y: Tensor, columns: int) -> Tensor:
     if wide != 2 * columns or columns % 2:
         return fft_centred(crop_centred(ifft_centred(y, 1), (columns,)), 1)
     half_step = torch.exp(1j * math.pi * torch.fft.fftfreq(columns, dtype=torch.float64)).to(y.dtype)
-    odd = torch.fft.ifft(y[..., 1::2])
-    return torch.fft.fft(odd.mul_(half_step)).add_(y[..., ::2]).mul_(math.sqrt(0.5))
+    shifted: Tensor = torch.fft.fft(torch.fft.ifft(y[..., 1::2]).mul_(half_step))
+    return shifted.add_(y[..., ::2]).mul_(math.sqrt(0.5))
 
 
 def _shares(lines: Lines, grid: Grid, counts: Counts, columns: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,16 +96,21 @@ class Readouts:
     def flagged(self, *numbers: int) -> NDArray[np.bool_]:
         """Return which readouts carry at least one of the flags."""
         bits = np.uint64(sum(1 << (number - 1) for number in numbers))
-        return (self.head["flags"] & bits) != 0
+        return np.asarray(self.head["flags"] & bits, dtype=bool)
 
     def counter(self, name: str) -> NDArray[np.int64]:
         """Return an encoding counter of all readouts."""
-        return self.head["idx"][name].astype(np.int64)
+        return np.asarray(self.head["idx"][name], dtype=np.int64)
+
+    def first(self, name: str, values: Iterable[int]) -> list[int]:
+        """Return the first readout for each of some values of a counter, all of which occur."""
+        counter = self.counter(name)
+        return [int((counter == value).argmax()) for value in values]
 
     def take(self, chosen: NDArray[np.bool_]) -> Readouts:
         """Return some of the readouts."""
         if chosen.all():
             return self
-        kept = np.flatnonzero(chosen)
+        kept = np.flatnonzero(chosen).tolist()
         trajectory = None if self.trajectory is None else [self.trajectory[i] for i in kept]
         return Readouts(self.head[kept], [self.data[i] for i in kept], trajectory)
