@@ -57,4 +57,11 @@ def measurement_splitting() -> list[Example]:
     return [
         Example(operator=operator, shape=(2, 1, 8, 9), complex=True),
         Example(params={"keep_center": 2, "norm": "l1"}, operator=operator, shape=(3, 1, 4, 9), complex=True),
+        Example(
+            params={"grid": "points", "selection": "gaussian", "norm": "l1_l2", "keep_center": 2},
+            operator={"use": "multicoil_fourier", "maps": {"coils": 3}, "mask": [1, 0, 1, 1, 0, 1, 1, 1, 1]},
+            shape=(2, 1, 8, 9),
+            complex=True,
+            name="SSDU",
+        ),
     ]

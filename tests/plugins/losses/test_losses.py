@@ -241,6 +241,57 @@ class TestMeasurementSplitting:
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())
         assert model.conv3.bias.grad.any()
 
+    def test_points_fall_by_themselves_in_each_item(self):
+        operator = recon.build("operator", "multicoil_fourier", maps={"coils": 3}, mask=self.columns)
+        y = operator(randn(2, 1, 6, 12, dtype=torch.complex128))
+        model = Recorder()
+        recon.build("loss", "measurement_splitting", grid="points")(model, y, operator, self.generator())
+        zero = model.y == 0
+        assert torch.equal(zero.all(1), zero.any(1))  # all coils alike
+        assert not torch.equal(zero[0], zero[1])
+        part = zero[:, 0][..., self.columns].float().mean((1, 2))
+        assert ((part > 0.1) & (part < 0.7)).all()
+        torch.testing.assert_close(model.operator(operator.adjoint(y)) * zero, torch.zeros_like(y))
+
+    def test_gaussian_selection_has_an_exact_share_and_more_low_frequencies(self):
+        loss = recon.build("loss", "measurement_splitting", selection="gaussian", keep_center=4)
+        mask = torch.ones(3, 1, 60, 80, dtype=torch.bool)
+        mask[1, ..., ::2] = False
+        seen, held = loss.split(mask, self.generator())
+        assert torch.equal(seen | held, mask)
+        assert not (seen & held).any()
+        assert not held[..., 28:32, 38:42].any()
+        allowed = mask.clone()
+        allowed[..., 28:32, 38:42] = False
+        expected = (0.4 * allowed.sum((1, 2, 3))).round()
+        assert torch.equal(held.sum((1, 2, 3)).float(), expected)
+        middle = held[0, 0, 15:45, 20:60].float().mean()
+        assert float(middle) > 1.7 * 0.4
+        assert float(held[0, 0, :8].float().mean()) < 0.5 * 0.4
+        assert not torch.equal(held[0], held[2])
+
+    def test_relative_norm_is_that_of_the_reference(self):
+        operator = self.operator()
+        y = operator(randn(2, 1, 6, 12, dtype=torch.complex128))
+        loss = recon.build("loss", "measurement_splitting", norm="l1_l2", grid="points")
+        model = Recorder()
+        value = loss(lambda part: 0.9 * operator.adjoint(y), y, operator, self.generator())
+        # 0.9 F^H y is 0.9 y where k-space was measured: a tenth of each norm, whatever is held out.
+        torch.testing.assert_close(value, torch.tensor(0.2, dtype=torch.float64))
+        torch.testing.assert_close(
+            loss(model, 1e-6 * y, operator, self.generator()), loss(model, y, operator, self.generator())
+        )
+        assert float(loss(model, torch.zeros_like(y), operator, self.generator())) == 0
+
+    def test_sensitivities_are_estimated_before_the_split(self):
+        item = recon.build("dataset", "multicoil_phantom", size=(40, 36), coils=4)[0]
+        y = item["measurement"][None]
+        operator = recon.build("operator", "fourier")
+        model = Recorder()
+        loss = recon.build("loss", "measurement_splitting", grid="points", maps="low_resolution_maps", keep_center=4)
+        assert float(loss(model, y, operator, self.generator())) > 0
+        assert model.operator(item["image"][None]).shape == y.shape
+
     def test_operators_without_a_mask_are_refused(self):
         operator = recon.build("operator", "radon", size=[8, 8], angles=5)
         with pytest.raises(UsageError, match="mask to split, such as fourier or mask, not Radon"):
