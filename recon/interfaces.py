@@ -29,7 +29,7 @@ __all__ = [
     "Writer",
 ]
 
-LOSS_INPUTS = ("prediction", "target", "measurement", "operator", "model", "generator")
+LOSS_INPUTS = ("prediction", "target", "measurement", "operator", "model", "generator", "maximum")
 """What the engine can hand to a loss. A loss's ``forward`` names those it needs."""
 
 
@@ -38,6 +38,9 @@ class OperatorModel(nn.Module, ABC):
 
     The engine calls any other model as ``model(y)``.
     """
+
+    crops_to_target: bool = False
+    """Whether the image may be larger than its target, which then shows its middle: oversampled k-space."""
 
     @abstractmethod
     def forward(self, y: Tensor, operator: LinearOperator) -> Tensor:
@@ -57,7 +60,10 @@ class Loss(nn.Module, ABC):
 
 
 class Metric(nn.Module, ABC):
-    """A figure of merit per item: ``forward(prediction, target) -> (batch,)``, on the device, without gradients."""
+    """A figure of merit per item: ``forward(prediction, target) -> (batch,)``, on the device, without gradients.
+
+    A ``forward`` that names a third argument ``maximum`` is handed what items hold under that name, (batch,), or None.
+    """
 
     higher_is_better: ClassVar[bool] = True
     """Which way is better; the engine keeps the best checkpoint by it."""
@@ -79,7 +85,8 @@ class Dataset(Protocol):
     Keys: ``image`` (channel, *space) for ground truth, ``measurement`` for measured data. ``target`` is what
     reconstructions are compared with where that is not the image itself: a magnitude, class labels (int64). Tensors
     named like an argument that the forward operator awaits (`Operator.per_item`: ``mask``, ``maps``) make it the
-    operator of that item. An item may carry more tensors of any name. Item `index` is always the same: randomness
+    operator of that item. ``maximum``, a number, is the largest value of the volume that an item belongs to, for losses
+    and metrics that ask for it. An item may carry more tensors of any name. Item `index` is always the same: randomness
     belongs to the engine, or is keyed by the index.
     """
 
@@ -111,7 +118,11 @@ class Bucketed(Protocol):
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one file format. Its Component declares `suffixes` and `magic`, so that choosing never imports it."""
+    """Reads one file format. Its Component declares `suffixes` and `magic`, so that choosing never imports it.
+
+    It may also have ``explain(path)``, facts by name in words for ``recon info``, and ``problems(path)``, a list with
+    one line for each thing that is wrong with a file, for ``recon check-data``.
+    """
 
     def accepts(self, path: Path) -> bool:
         """Whether the file or folder is of this format, by looking at as little of it as will tell."""

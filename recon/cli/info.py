@@ -33,14 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the file and print what it holds."""
     from recon.io import read
+    from recon.io.files import find_reader
 
-    facts = describe(read(arguments.path, reader=reader_from(arguments.reader)))
+    reader = reader_from(arguments.reader)
+    facts = describe(read(arguments.path, reader=reader))
+    explain = getattr(find_reader(arguments.path, reader), "explain", None)
+    if explain is not None:
+        facts |= explain(arguments.path)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
     width = max(map(len, facts))
     for name, value in facts.items():
-        lines = value if isinstance(value, list) else [value]
+        lines = value if isinstance(value, list) and any(isinstance(v, (list, str)) for v in value) else [value]
         for number, line in enumerate(lines):
             print(f"{name if number == 0 else '':<{width}}  {_text(line)}")
     return 0

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 
-from recon import Component, hookimpl
+from recon import Command, Component, hookimpl
 from recon.plugin import lazy
 
 __getattr__ = lazy(
     __name__,
-    {"FastMRI": ".dataset", "FastMRIReader": ".reader", "write_fastmri": ".synthetic", "write_synthetic": ".synthetic"},
+    {
+        "FastMRI": ".dataset",
+        "FastMRIReader": ".reader",
+        "write_fastmri": ".synthetic",
+        "write_phantoms": ".phantoms",
+        "write_synthetic": ".synthetic",
+    },
 )
 
 
@@ -18,7 +24,7 @@ def recon_components() -> Iterator[Component]:
         kind="dataset",
         name="fastmri",
         target="recon_datasets.fastmri.dataset:FastMRI",
-        summary="Slices of fastMRI files: k-space and reference reconstruction",
+        summary="Slices or volumes of fastMRI files: k-space, coil images, or what its U-Net takes",
         examples="recon_datasets.fastmri.examples:dataset",
         tags=("mri", "hdf5"),
         references=("10.1148/ryai.2020190007",),
@@ -51,4 +57,14 @@ def recon_components() -> Iterator[Component]:
         examples="recon_datasets.fastmri.examples:reconstruction_writer",
         suffixes=(".h5",),
         tags=("mri", "hdf5"),
+    )
+
+
+@hookimpl
+def recon_commands() -> Iterator[Command]:
+    """Offer a writer of synthetic files."""
+    yield Command(
+        name="make-fastmri",
+        target="recon_datasets.fastmri.phantoms:command",
+        summary="write synthetic files in fastMRI's layout",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -12,25 +14,56 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.io.atomic import atomic_file
-from recon.kspace import ifft_centred
+from recon.kspace import crop_centred, ifft_centred, root_sum_of_squares
 
-__all__ = ["write_fastmri", "write_synthetic"]
+__all__ = ["PROTOCOLS", "write_fastmri", "write_synthetic"]
 
 _HEADER = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
-  <acquisitionSystemInformation><systemFieldStrength_T>2.8936</systemFieldStrength_T></acquisitionSystemInformation>
+  <measurementInformation><protocolName>{acquisition}</protocolName></measurementInformation>
+  <acquisitionSystemInformation><systemVendor>synthetic</systemVendor>
+    <systemFieldStrength_T>{tesla}</systemFieldStrength_T><receiverChannels>{coils}</receiverChannels>
+  </acquisitionSystemInformation>
+  <experimentalConditions><H1resonanceFrequency_Hz>{hertz}</H1resonanceFrequency_Hz></experimentalConditions>
   <encoding>
     <encodedSpace><matrixSize><x>{height}</x><y>{width}</y><z>1</z></matrixSize>
-      <fieldOfView_mm><x>{readout_mm:g}</x><y>{phase_mm:g}</y><z>4.5</z></fieldOfView_mm></encodedSpace>
+      <fieldOfView_mm><x>{readout_mm:g}</x><y>{phase_mm:g}</y><z>{slice_mm:g}</z></fieldOfView_mm></encodedSpace>
     <reconSpace><matrixSize><x>{rows}</x><y>{columns}</y><z>1</z></matrixSize>
-      <fieldOfView_mm><x>{rows_mm:g}</x><y>{columns_mm:g}</y><z>4.5</z></fieldOfView_mm></reconSpace>
-    <encodingLimits><kspace_encoding_step_1>
-      <minimum>0</minimum><maximum>{last}</maximum><center>{center}</center></kspace_encoding_step_1></encodingLimits>
+      <fieldOfView_mm><x>{rows_mm:g}</x><y>{columns_mm:g}</y><z>{slice_mm:g}</z></fieldOfView_mm></reconSpace>
+    <encodingLimits>
+      <kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum><center>{center}</center></kspace_encoding_step_1>
+      <slice><minimum>0</minimum><maximum>{last_slice}</maximum><center>{middle_slice}</center></slice>
+    </encodingLimits>
     <trajectory>cartesian</trajectory>
   </encoding>
-  <sequenceParameters><TR>2800</TR><TE>27</TE><flipAngle_deg>140</flipAngle_deg></sequenceParameters>
+  <sequenceParameters><TR>{tr}</TR><TE>{te}</TE>{ti}<flipAngle_deg>{flip}</flipAngle_deg></sequenceParameters>
 </ismrmrdHeader>
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Protocol:
+    """Plausible times (ms), flip angle (degrees), field (tesla), and edges of a voxel (mm) in the plane and across."""
+
+    tr: float
+    te: float
+    ti: float | None
+    flip: float
+    tesla: float
+    pixel_mm: float
+    slice_mm: float
+
+
+PROTOCOLS: Mapping[str, _Protocol] = {
+    "CORPD_FBK": _Protocol(2750, 27, None, 140, 2.8936, 0.5, 3.0),
+    "CORPDFS_FBK": _Protocol(2870, 33, None, 140, 2.8936, 0.5, 3.0),
+    "AXT1": _Protocol(500, 9, None, 80, 1.494, 0.6875, 5.0),
+    "AXT1PRE": _Protocol(250, 2.6, None, 70, 2.8936, 0.6875, 5.0),
+    "AXT1POST": _Protocol(250, 2.6, None, 70, 2.8936, 0.6875, 5.0),
+    "AXT2": _Protocol(6000, 101, None, 140, 2.8936, 0.6875, 5.0),
+    "AXFLAIR": _Protocol(9000, 81, 2500, 150, 2.8936, 0.6875, 5.0),
+}
+"""The protocols of fastMRI's knees and brains."""
 
 
 def write_fastmri(
@@ -40,7 +73,8 @@ def write_fastmri(
     size: tuple[int, int],
     mask: Tensor | None = None,
     acquisition: str = "CORPD_FBK",
-    pixel_mm: float = 0.5,
+    measured: tuple[int, int] | None = None,
+    pixel_mm: float | None = None,
     reference: bool = True,
 ) -> None:
     """Write a volume with fastMRI's layout; the references are computed from k-space as the publishers did.
@@ -57,11 +91,18 @@ def write_fastmri(
         Columns (W,) to keep, for a file like those of the test sets, whose references are left out with
         ``reference=False``.
     acquisition
-        Name of the protocol.
+        Name of the protocol, one of `PROTOCOLS`, which also says what the header does: times, field, voxels.
+    measured
+        Columns (first, past the last) that the scanner measured; the others are zero, as the header tells (padding).
     pixel_mm
-        Side of a pixel.
+        Side of a pixel, by default the protocol's.
     reference
         Whether to store the reference reconstructions.
+
+    Raises
+    ------
+    UsageError
+        If k-space, size, columns or protocol cannot be.
     """
     if kspace.ndim not in (3, 4) or not kspace.is_complex():
         raise UsageError("k-space must be complex of shape (slice, H, W) or (slice, coil, H, W)")
@@ -69,14 +110,25 @@ def write_fastmri(
     rows, columns = size
     if rows > height or columns > width:
         raise UsageError(f"a reference of {size} cannot be cropped from {(height, width)}")
-    images = ifft_centred(kspace)
-    top, left = (height - rows) // 2, (width - columns) // 2
-    magnitude = images[..., top : top + rows, left : left + columns].abs().float()
-    target = magnitude if kspace.ndim == 3 else torch.linalg.vector_norm(magnitude, dim=1)
+    if acquisition not in PROTOCOLS:
+        raise UsageError(f"unknown protocol {acquisition!r}; known: {', '.join(PROTOCOLS)}")
+    first, end = measured or (0, width)
+    if not 0 <= first <= width // 2 < end <= width:
+        raise UsageError(f"the measured columns {first} to {end - 1} must lie in 0 to {width - 1} and hold the centre")
+    if measured is not None:
+        kspace = torch.cat([torch.zeros_like(kspace[..., :first]), kspace[..., first:end],
+                            torch.zeros_like(kspace[..., end:])], dim=-1)  # fmt: skip
+    magnitude = crop_centred(ifft_centred(kspace), size).abs().float()
+    target = magnitude if kspace.ndim == 3 else root_sum_of_squares(magnitude)[:, 0]
+    protocol = PROTOCOLS[acquisition]
+    pixel = protocol.pixel_mm if pixel_mm is None else pixel_mm
     header = _HEADER.format(
-        height=height, width=width, readout_mm=height * pixel_mm, phase_mm=width * pixel_mm,
-        rows=rows, columns=columns, rows_mm=rows * pixel_mm, columns_mm=columns * pixel_mm,
-        last=width - 1, center=width // 2,
+        acquisition=acquisition, tesla=protocol.tesla, hertz=round(42.577478518e6 * protocol.tesla),
+        coils=1 if kspace.ndim == 3 else kspace.shape[1], height=height, width=width, readout_mm=height * pixel,
+        phase_mm=width * pixel, rows=rows, columns=columns, rows_mm=rows * pixel, columns_mm=columns * pixel,
+        slice_mm=protocol.slice_mm, last=end - first - 1, center=width // 2 - first, last_slice=len(kspace) - 1,
+        middle_slice=len(kspace) // 2, tr=protocol.tr, te=protocol.te, flip=protocol.flip,
+        ti="" if protocol.ti is None else f"<TI>{protocol.ti}</TI>",
     )  # fmt: skip
     with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         stored = kspace if mask is None else torch.where(mask.bool(), kspace, 0)
@@ -106,6 +158,8 @@ def write_synthetic(
     size: tuple[int, int] = (20, 20),
     seed: int = 0,
     mask: Tensor | None = None,
+    acquisition: str = "CORPD_FBK",
+    measured: tuple[int, int] | None = None,
     reference: bool = True,
 ) -> None:
     """Write random smooth images as a fastMRI file; ``coils=None`` writes a single-coil one."""
@@ -114,7 +168,15 @@ def write_synthetic(
     noise = torch.randn(*count, *shape, generator=generator, dtype=torch.complex64)
     ky, kx = (torch.linspace(-1, 1, n) for n in shape)
     low_pass = torch.exp(-8 * (ky[:, None] ** 2 + kx**2))
-    write_fastmri(Path(path), 1e-4 * noise * low_pass, size=size, mask=mask, reference=reference)
+    write_fastmri(
+        Path(path),
+        1e-4 * noise * low_pass,
+        size=size,
+        mask=mask,
+        acquisition=acquisition,
+        measured=measured,
+        reference=reference,
+    )
 
 
 def _central_run(mask: Tensor) -> int:
