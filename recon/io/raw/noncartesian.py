@@ -23,7 +23,7 @@ __all__ = ["noncartesian_measurement"]
 
 _SLACK = 0.5
 """How far beyond the encoded range a trajectory may reach, in cycles per field of view."""
-_LEAST = 0.1
+_LEAST = 0.2
 """Least share of the encoded range that a trajectory reaches in its true unit."""
 
 
@@ -99,7 +99,7 @@ def noncartesian_measurement(
 def _blocks(
     imaging: Readouts, item: NDArray[np.int64], count: int, dimensions: int, where: str
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Return samples (readout, channel, sample) and points (readout, sample, dimension), sorted by item of the batch."""
+    """Return samples (readout, channel, sample) and points (readout, sample, dimension), by item of the batch."""
     assert imaging.trajectory is not None  # noqa: S101 - checked before
     order = np.argsort(item, kind="stable").tolist()
     head = imaging.head
