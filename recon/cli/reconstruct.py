@@ -22,9 +22,10 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import assignment, config_from, measurement_from, method_from, number, track
+from recon.cli.common import assignment, measurement_from, method_from, number, track
 from recon.cli.units import UNITS, to_file
 from recon.errors import ReconError, UsageError
 
@@ -45,9 +46,6 @@ SHORTHANDS = {
     "maps": "coil sensitivities of a method for MRI (espirit, walsh, ...)",
 }
 """Parameters of methods that are options of their own, with what they mean."""
-
-_COMPONENTS = ("maps",)
-"""Those that are components: a name or a config."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
     several = len(arguments.measurements) > 1 or arguments.suffix is not None
     outputs = _outputs(arguments) if several else {arguments.measurements[0]: arguments.output}
     for source, target in outputs.items():
-        check_output(target)
+        if several and not arguments.output.is_dir():  # it is made when all names are known to be good
+            with TemporaryDirectory() as aside:
+                check_output(Path(aside) / target.name)
+        else:
+            check_output(target)
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"the image of {source} would take its place: choose another OUT")
     method, label = _method(arguments, device)
@@ -182,12 +184,8 @@ def _method(arguments: argparse.Namespace, device: Any) -> tuple[Callable[[Tenso
     """Build the method, or load the trained network, with what notes call it."""
     changes = [*arguments.set]
     for name in SHORTHANDS:
-        value = getattr(arguments, name)
-        if value is not None and name in _COMPONENTS:
-            config = config_from(value, f"--{name}")
-            changes.append((name, {"use": config} if isinstance(config, str) else config))
-        elif value is not None:
-            changes.append(assignment(f"{name}={value}"))
+        if getattr(arguments, name) is not None:
+            changes.append(assignment(f"{name}={getattr(arguments, name)}"))
     if arguments.method:
         label = arguments.method + "".join(f", {name} {value}" for name, value in changes)
         return method_from(arguments.method, changes), label

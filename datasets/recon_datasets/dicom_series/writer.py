@@ -1,12 +1,13 @@
-"""CT images as DICOM."""
+"""CT and MR images as DICOM."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 import recon
@@ -23,13 +24,14 @@ _DISCLAIMER = "Not for diagnosis"
 
 
 class DicomWriter:
-    r"""Writes a CT image in Hounsfield units: a slice as a file, a volume as a folder of slices.
+    r"""Writes a CT image in Hounsfield units, or an MR image: a slice as a file, a volume as a folder of slices.
 
-    Each is a valid CT Image Storage object with ImageType DERIVED\SECONDARY, new identifiers, and the image's place in
-    the patient (RAS turned to DICOM's LPS). Values become 16-bit integers with one slope, a power of two: 1 where all
-    are whole numbers, else the smallest that holds their range, at least 1/16 HU. Of the source, only voxels, geometry
-    and the tube voltage go into the file; the patient's name and number are left empty, and the description says that
-    the image is not for diagnosis.
+    Each is a valid CT or MR Image Storage object with ImageType DERIVED\SECONDARY, new identifiers, and the image's
+    place in the patient (RAS turned to DICOM's LPS). Values become 16-bit integers with one slope, a power of two: 1
+    where all are whole numbers, else the smallest that holds their range, of CT at least 1/16 HU. Of the source, only
+    voxels, geometry and technical facts (tube voltage; field, echo, repetition and inversion time, flip angle) go into
+    the file; the patient's name and number are left empty, and the description says that the image is not for
+    diagnosis.
     """
 
     def write(self, image: Image | Measurement, path: Path) -> None:
@@ -38,8 +40,8 @@ class DicomWriter:
         Raises
         ------
         UsageError
-            For what is not a CT image in HU of real, finite values in 16 bits, or has no, or a sheared, affine; and for
-            a volume where `path` is a file.
+            For what is neither a CT image in HU nor an MR image, not real and finite, beyond 16 bits, or has no, or a
+            sheared, affine; and for a volume where `path` is a file.
         """
         if not isinstance(image, Image):
             raise UsageError("a DICOM file holds an image, not a measurement: reconstruct it first, or write .h5")
@@ -57,9 +59,10 @@ class DicomWriter:
 
 def _stored(image: Image) -> tuple[np.ndarray, float]:
     """Return the stored integers (z, y, x) and their slope."""
-    if image.unit != "HU" or image.metadata.get("modality", "CT") != "CT":
+    if _modality(image) is None:
         raise UsageError(
-            f"a DICOM file is written of CT images in HU; this one is in {image.unit!r} units: write .nii.gz"
+            "a DICOM file is written of CT images in HU and of MR images; this one is of modality "
+            f"{image.metadata.get('modality', 'unknown')} in {image.unit!r} units: write .nii.gz"
         )
     if image.dims not in (("y", "x"), ("z", "y", "x")) or image.data.is_complex():
         raise UsageError(f"DICOM slices hold real (z, y, x), not {image.dims}: write .nii.gz")
@@ -67,11 +70,22 @@ def _stored(image: Image) -> tuple[np.ndarray, float]:
     if not np.isfinite(values).all():
         raise UsageError("the image holds values that are not finite, which DICOM cannot: mask them first")
     largest = float(np.abs(values).max(initial=0))
-    if largest > _LARGEST:
+    hounsfield = _modality(image) == "CT"
+    if hounsfield and largest > _LARGEST:
         raise UsageError(f"values up to {largest:g} HU do not fit 16 bits: clip them first")
-    whole = bool((values == np.rint(values)).all())
-    slope = 1.0 if whole else max(_FINEST, 2.0 ** np.ceil(np.log2(largest / _LARGEST)))
+    whole = largest <= _LARGEST and bool((values == np.rint(values)).all())
+    slope = 1.0 if whole else float(2.0 ** np.ceil(np.log2(largest / _LARGEST)))
+    if hounsfield:
+        slope = max(_FINEST, slope)
     return np.rint(values / slope).astype("<i2"), slope
+
+
+def _modality(image: Image) -> str | None:
+    """Return CT or MR, whichever the image is; None for anything else."""
+    stated = image.metadata.get("modality")
+    if image.unit == "HU":
+        return "CT" if stated in ("CT", None) else None
+    return "MR" if stated == "MR" and image.unit == "arbitrary" else None
 
 
 def _slices(image: Image, values: np.ndarray, slope: float) -> list[Dataset]:
@@ -91,7 +105,7 @@ def _slices(image: Image, values: np.ndarray, slope: float) -> list[Dataset]:
         "PixelSpacing": [_decimal(spacing[1]), _decimal(spacing[0])],
         "SliceThickness": _decimal(spacing[2]),
         "RescaleSlope": _decimal(slope),
-        "KVP": _decimal(float(image.metadata["kvp"])) if "kvp" in image.metadata else None,  # type: ignore[arg-type]
+        **(_ct(image) if _modality(image) == "CT" else _mr(image)),
     }
     found = []
     for number, pixels in enumerate(values):
@@ -107,12 +121,50 @@ def _slices(image: Image, values: np.ndarray, slope: float) -> list[Dataset]:
     return found
 
 
+def _ct(image: Image) -> dict[str, Any]:
+    """Return what CT images have of their own."""
+    return {
+        "SOPClassUID": CTImageStorage,
+        "Modality": "CT",
+        "ImageType": ["DERIVED", "SECONDARY", "AXIAL"],
+        "RescaleType": "HU",
+        "WindowCenter": 40,  # soft tissue, where CT consoles start
+        "WindowWidth": 400,
+        "KVP": _fact(image, "kvp"),
+    }
+
+
+def _mr(image: Image) -> dict[str, Any]:
+    """Return what MR images have of their own; viewers find a window for values of no unit by themselves."""
+    inversion = _fact(image, "inversion_time_ms")
+    return {
+        "SOPClassUID": MRImageStorage,
+        "Modality": "MR",
+        "ImageType": ["DERIVED", "SECONDARY", "OTHER"],
+        "RescaleType": "US",  # unspecified
+        # Research mode, as files tell the sequence in too many ways; an inversion time needs inversion recovery.
+        "ScanningSequence": ["RM", "IR"] if inversion is not None else "RM",
+        **({"InversionTime": inversion} if inversion is not None else {}),
+        "SequenceVariant": "NONE",
+        "ScanOptions": None,
+        "MRAcquisitionType": None,
+        "EchoTrainLength": None,
+        "EchoTime": _fact(image, "echo_time_ms"),
+        "RepetitionTime": _fact(image, "repetition_time_ms"),
+        "FlipAngle": _fact(image, "flip_angle_deg"),
+        "MagneticFieldStrength": _fact(image, "field_strength_T"),
+    }
+
+
+def _fact(image: Image, name: str) -> DSfloat | None:
+    """Return a number of the metadata; None, an empty field, where it is not told."""
+    value = image.metadata.get(name)
+    return _decimal(value) if isinstance(value, (int, float)) else None
+
+
 def _common() -> Dataset:
     """Return what every slice has: constants, and the empty fields that the standard wants to be there."""
     dataset = Dataset()
-    dataset.SOPClassUID = CTImageStorage
-    dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    dataset.Modality = "CT"
     dataset.Manufacturer = "recon-toolkit"
     dataset.ManufacturerModelName = "recon"
     dataset.SoftwareVersions = recon.__version__
@@ -130,8 +182,6 @@ def _common() -> Dataset:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.PixelRepresentation = 1
     dataset.RescaleIntercept = 0
-    dataset.RescaleType = "HU"
-    dataset.WindowCenter, dataset.WindowWidth = 40, 400  # soft tissue, where CT consoles start
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
     return dataset

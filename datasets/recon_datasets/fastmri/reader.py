@@ -16,6 +16,7 @@ from recon.io.deferred import deferred
 from recon.io.hdf5 import attribute_text, dataset, open_hdf5
 from recon_datasets.fastmri.header import Header, read_header
 from recon_datasets.fastmri.problems import explain, find_problems
+from recon_datasets.fastmri.unet_item import unet_crop
 from recon_datasets.fastmri.volume import open_volume
 
 __all__ = ["FastMRIReader"]
@@ -26,8 +27,9 @@ class FastMRIReader:
 
     The data are (slice, coil, H, W) with one coil for single-coil files. The operator is ``fourier`` with the file's
     mask, which acts on each coil by itself: the files bring no coil sensitivities. k-space of more than 64 MiB stays in
-    the file until it is asked for, slice by slice. The reference is the file's
-    reconstruction (``esc`` of single-coil, ``rss`` of multi-coil files). The files say how large voxels are, but not
+    the file until it is asked for, slice by slice. The reference is the file's reconstruction (``esc`` of single-coil,
+    ``rss`` of multi-coil files). Reconstructions are cropped to its size, or else to the matrix that the header tells:
+    k-space is oversampled along the readout. The files say how large voxels are, but not
     where: no affine.
     """
 
@@ -73,6 +75,10 @@ class FastMRIReader:
                 values = torch.from_numpy(np.asarray(volume.target[()], dtype=np.float32))
                 reference = Image(data=values, voxel_size=size, metadata=metadata)
             shape = (len(volume), volume.coils, *volume.size)
+            crop = header.crop if volume.target is None else tuple(volume.target.shape[-2:])
+            crop = None if crop is None else unet_crop(volume.size, crop)
+            if crop is not None and any(want > have for want, have in zip(crop, volume.size, strict=True)):
+                crop = None
             notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
         mask = {} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}
         return Measurement(
@@ -81,6 +87,7 @@ class FastMRIReader:
             reference=reference,
             voxel_size=_voxel_size(header.facts, "encoded"),
             dims=("z", "y", "x"),
+            crop=crop,
             metadata=metadata,
             notes=notes,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,41 @@ def test_a_volume_reads_back(tmp_path, affine):
     assert (back.unit, back.dims, back.metadata["kvp"]) == ("HU", ("z", "y", "x"), 120.0)
     assert np.allclose(back.affine, affine, atol=1e-5)
     assert float((back.data - image.data).abs().max()) <= 2**-5 + 1e-4
+
+
+MR = {"modality": "MR", "echo_time_ms": 27.0, "repetition_time_ms": 2800.0, "flip_angle_deg": 140.0}
+
+
+def mr_volume(scale: float = 1e-5) -> Image:
+    values = scale * torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(0))
+    return Image(data=values, affine=oblique(), metadata={**MR, "field_strength_T": 2.89362, "coils": 8})
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 3e6])
+def test_an_mr_volume_of_any_scale_reads_back(tmp_path, scale):
+    image = mr_volume(scale)
+    recon.write(image, tmp_path / "series")
+    back = recon.read(tmp_path / "series")
+    assert back.unit == "arbitrary"
+    assert {name: back.metadata[name] for name in MR} == MR
+    assert np.allclose(back.affine, oblique(), atol=1e-5)
+    assert float((back.data - image.data).abs().max()) <= 1.01 * 2**-15 * scale
+    header = pydicom.dcmread(tmp_path / "series" / "slice_0002.dcm")
+    assert header.SOPClassUID.name == "MR Image Storage"
+    assert (header.Modality, header.RescaleType, header.MagneticFieldStrength) == ("MR", "US", 2.89362)
+    assert "Not for diagnosis" in header.SeriesDescription
+    assert header.PatientName == ""
+    assert "WindowCenter" not in header
+
+
+def test_whole_numbers_of_mr_stay_whole(tmp_path):
+    image = Image(data=torch.arange(48.0).reshape(6, 8) * 500, affine=AFFINE, metadata={"modality": "MR"})
+    recon.write(image, tmp_path / "slice.dcm")
+    header = pydicom.dcmread(tmp_path / "slice.dcm")
+    assert header.RescaleSlope == 1
+    assert np.array_equal(header.pixel_array, image.data.numpy())
+    recon.write(image.with_data(torch.zeros(6, 8)), tmp_path / "slice.dcm")
+    assert pydicom.dcmread(tmp_path / "slice.dcm").RescaleSlope == 1
 
 
 def test_slices_that_run_downwards_keep_their_places(tmp_path):
@@ -104,7 +140,10 @@ def test_nobody_is_named_and_no_identifier_is_kept(tmp_path):
     ("image", "message"),
     [
         (volume(), "this volume has 3: give the name of a folder"),
-        (Image(data=torch.zeros(4, 4), affine=AFFINE), "CT images in HU; this one is in 'arbitrary'"),
+        (
+            Image(data=torch.zeros(4, 4), affine=AFFINE),
+            "and of MR images; this one is of modality unknown",
+        ),
         (Image(data=torch.zeros(4, 4), affine=AFFINE, unit="HU", metadata={"modality": "MR"}), "CT images in HU"),
         (Image(data=torch.zeros(4, 4), unit="HU"), "no place in a patient"),
         (Image(data=torch.full((4, 4), np.nan), affine=AFFINE, unit="HU"), "not finite"),
@@ -142,6 +181,17 @@ def test_the_standard_is_met(tmp_path, affine):
     for path in sorted((tmp_path / "series").iterdir()):
         found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
         assert "CTImage" in found
+        assert [line for line in found.splitlines() if line.startswith("Error")] == []
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not installed")
+@pytest.mark.parametrize("facts", [{}, {"inversion_time_ms": 900.0}], ids=["spin echo", "inversion recovery"])
+def test_the_standard_is_met_by_mr(tmp_path, facts):
+    image = mr_volume()
+    recon.write(replace(image, metadata={**image.metadata, **facts}), tmp_path / "series")
+    for path in sorted((tmp_path / "series").iterdir()):
+        found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+        assert "MRImage" in found
         assert [line for line in found.splitlines() if line.startswith("Error")] == []
 
 
