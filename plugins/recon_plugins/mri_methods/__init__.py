@@ -59,3 +59,30 @@ def recon_components() -> Iterator[Component]:
         tags=("mri", "iterative"),
         references=("10.1002/mrm.21236", "10.1007/s10851-010-0251-1"),
     )
+    yield Component(
+        kind="method",
+        name="grappa",
+        target="recon_plugins.mri_methods.grappa:Grappa",
+        summary="Parallel imaging by kernels that fill in Cartesian k-space, fitted to its centre",
+        examples="recon_plugins.mri_methods.examples:grappa",
+        tags=("mri",),
+        references=("10.1002/mrm.10171",),
+    )
+    yield Component(
+        kind="method",
+        name="homodyne",
+        target="recon_plugins.mri_methods.homodyne:Homodyne",
+        summary="Partial Fourier by homodyne detection",
+        examples="recon_plugins.mri_methods.examples:homodyne",
+        tags=("mri",),
+        references=("10.1109/42.79473",),
+    )
+    yield Component(
+        kind="method",
+        name="pocs",
+        target="recon_plugins.mri_methods.pocs:POCS",
+        summary="Partial Fourier by projection onto convex sets",
+        examples="recon_plugins.mri_methods.examples:pocs",
+        tags=("mri", "iterative"),
+        references=("10.1016/0022-2364(91)90253-P",),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from recon.testing import Example
 
 __all__ = ["cg_sense", "grappa", "homodyne", "l1_wavelet", "pocs", "rss", "tv_sense"]
@@ -86,4 +88,54 @@ def tv_sense() -> list[Example]:
             tolerance=0.1,
             name="tv",
         ),
+    ]
+
+
+def grappa() -> list[Example]:
+    """Regular columns, a mask in the plane, combined by sensitivities that are given."""
+    lines = {"kind": "equispaced", "acceleration": 2, "center_fraction": 0.4}
+    plane = torch.zeros(24, 27, dtype=torch.bool)
+    plane[::2, ::2] = True
+    plane[6:18, 7:20] = True
+    return [
+        Example(params={}, operator=COILS | {"mask": lines}, shape=(2, 1, 20, 31), complex=True, name="columns"),
+        Example(
+            params={"lines": 2, "damping": 1e-2, "output": "magnitude"},
+            operator=COILS | {"mask": plane},
+            shape=(2, 1, 24, 27),
+            complex=True,
+            name="plane",
+        ),
+        Example(params={"readout": 3}, operator=FOURIER, shape=(2, 1, 20, 31), complex=True, name="one coil"),
+    ]
+
+
+def partial() -> dict[str, object]:
+    """Five eighths of the columns."""
+    mask = torch.ones(32, dtype=torch.bool)
+    mask[:12] = False
+    return {"use": "fourier", "mask": mask}
+
+
+def homodyne() -> list[Example]:
+    """Leave out a side of k-space, or none."""
+    return [
+        Example(params={}, operator=partial(), shape=(2, 1, 21, 32), complex=True, tolerance=0.05, name="columns"),
+        Example(params={}, operator="fourier", shape=(2, 1, 9, 8), complex=True, tolerance=1e-5, name="full"),
+    ]
+
+
+def pocs() -> list[Example]:
+    """Leave out a side of k-space, or none; stop by a rule."""
+    return [
+        Example(params={}, operator=partial(), shape=(2, 1, 21, 32), complex=True, tolerance=0.05, name="columns"),
+        Example(
+            params={"change": 1e-3, "output": "real"},
+            operator=partial(),
+            shape=(3, 1, 20, 32),
+            complex=True,
+            tolerance=0.05,
+            name="until it rests",
+        ),
+        Example(params={}, operator="fourier", shape=(2, 1, 9, 8), complex=True, tolerance=1e-5, name="full"),
     ]

@@ -78,7 +78,7 @@ def with_maps(operator: Operator, y: Tensor, maps: MapsLike, calibration: Tensor
 @torch.no_grad()
 def estimated_maps(y: Tensor, operator: Operator, maps: MapsLike, calibration: Tensor | None = None) -> Tensor:
     """Return the sensitivities (batch, [set,] coil, *space) that a calibration finds."""
-    method = recon.build("method", maps)  # type: ignore[arg-type]  # objects pass through
+    method: Method = recon.build("method", maps) if isinstance(maps, (str, Mapping)) else maps
     if calibration is not None and isinstance(method, Calibrated):
         method = method.with_calibration(calibration)
     return method(y, operator)

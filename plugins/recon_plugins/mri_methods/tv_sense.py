@@ -47,7 +47,7 @@ class TVSense:
     calibration
         k-space to estimate them from instead of y, of its shape, with zeros where nothing was measured.
     stop
-        Rules to stop earlier by; see `recon.iteration.Stop`.
+        Rules to stop earlier by; see `recon.iteration.Stop`; the noise is in units of k-space over `scale`.
     output
         What becomes of a complex image: ``as_is``, its ``magnitude`` or its ``real`` part.
 
@@ -63,7 +63,7 @@ class TVSense:
     iterations: Annotated[int, Gt(0)] = 100
     maps: Annotated[MapsLike, Part("method")] = "espirit"
     calibration: Tensor | None = None
-    stop: Stop = Stop()
+    stop: Stop | None = None
     output: Output = "as_is"
 
     def with_calibration(self, data: Tensor) -> Self:
@@ -72,13 +72,11 @@ class TVSense:
 
     def __call__(self, y: Tensor, operator: Operator, *, callback: Callback | None = None) -> Tensor:
         """Reconstruct; `callback` sees each state of `iterate`, and ends the iteration by returning something true."""
-        x, unit = y, None
+        x = y
         for state, unit in self._iterate(y, operator):
-            x = state.x
+            x = per_item(unit, y) * state.x
             if callback is not None and callback(state):
                 break
-        assert unit is not None  # noqa: S101 - the start is always shown
-        x = per_item(unit, x) * x
         return finish(combined(x) if isinstance(linear(operator), CoilOperator) else x, self.output)
 
     def iterate(self, y: Tensor, operator: Operator) -> Iterator[State]:
@@ -95,7 +93,9 @@ class TVSense:
         else:
             unit = torch.full((len(y),), self.scale, device=y.device, dtype=problem.backprojection.real.dtype)
         # Both terms scale with the square of the image, once the weight is relative to it.
-        method: Any = recon.build("method", self.solver, weight=self.weight, iterations=self.iterations, stop=self.stop)
+        method: Any = recon.build(
+            "method", self.solver, weight=self.weight, iterations=self.iterations, stop=self.stop or Stop()
+        )
         assert isinstance(method, IterativeMethod)  # noqa: S101 - both are
         for state in method.iterate(problem.y / per_item(unit, y), sense):
             yield state, unit

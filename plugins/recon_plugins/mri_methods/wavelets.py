@@ -104,7 +104,7 @@ def scaling_filter(name: WaveletName) -> NDArray[np.float64]:
     polynomial = [comb(moments - 1 + k, k) for k in range(moments)][::-1]
     y = np.roots(polynomial).astype(complex)
     y -= np.polyval(polynomial, y) / np.polyval(np.polyder(polynomial), y) if moments > 1 else 0
-    # y = (2 - z - 1/z) / 4
+    # Each y stands for the roots of z + 1/z = 2 - 4 y.
     inside = [min(np.roots([1, 4 * root - 2, 1]), key=abs) for root in y]
     if name.startswith("db"):
         return _with_roots(inside, moments)
