@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the files; 1 if one has a problem."""
     reader = reader_from(arguments.reader)
+    if not arguments.path.exists():
+        raise FileFormatError(f"{arguments.path} does not exist")
     found: dict[str, list[str]] = {}
     skipped = 0
     for path, unknown in _files(arguments.path, reader):
@@ -64,7 +66,7 @@ def _files(root: Path, reader: Any) -> Iterator[tuple[Path, bool]]:
     """Give the files to check, each with whether no reader knows its kind; a folder that is one series is one."""
     from recon.io.files import FOLDER, is_known, suffixes
 
-    if root.is_file() or not root.exists():
+    if not root.is_dir():
         yield root, False  # a file that was named is read, and what is wrong with it told
         return
     if reader is not None and FOLDER in suffixes(reader):

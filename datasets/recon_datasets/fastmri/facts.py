@@ -92,10 +92,10 @@ class Facts:
             values: dict[str, Any] = dict(kept)
             values |= {name: tuple(values[name]) for name in pairs if values[name] is not None}
             found = cls(**values)
+            sound = len(found.size) == 2 and all(int(n) > 0 for n in (found.slices, found.coils, *found.size))
         except (TypeError, ValueError, KeyError):
             return None
-        sound = all(isinstance(n, int) and n > 0 for n in (found.slices, found.coils, *found.size))
-        return found if sound and len(found.size) == 2 else None
+        return found if sound else None
 
 
 def look_at(path: Path) -> Facts:
