@@ -16,7 +16,7 @@ from recon_plugins.calibration.grid import axes_of, evaluate, refine, waves
 
 __all__ = ["Espirit"]
 
-CHUNK = 2**21
+CHUNK = 2**20
 """Most complex numbers of the matrices of pixels that are held at once."""
 
 

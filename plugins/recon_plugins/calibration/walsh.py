@@ -16,7 +16,7 @@ from recon_plugins.calibration.smoothing import box, check_window
 
 __all__ = ["Walsh"]
 
-CHUNK = 2**21
+CHUNK = 2**20
 """Most complex numbers of the covariances of pixels that are held at once."""
 
 
@@ -49,7 +49,7 @@ class Walsh(Calibration):
     """
 
     window: Annotated[int, Ge(1)] = 5
-    iterations: Annotated[int, Gt(0)] = 10
+    iterations: Annotated[int, Gt(0)] = 5
     crop: Annotated[float, Ge(0), Lt(1)] = 0.05
     width: Annotated[int, Gt(0)] | None = 24
     phase: Phase = "principal"
