@@ -79,7 +79,9 @@ class ResidentSource:
             item = _item(sampler.dataset, index, sampler.keys)
             for name in sampler.keys:
                 columns[name].append(item[name])
-        self.stores = {name: ItemStore(items, device) for name, items in columns.items()}
+        numbers = {name: items for name, items in columns.items() if items[0].ndim == 0}
+        self.numbers = {name: torch.stack(items).to(device) for name, items in numbers.items()}
+        self.stores = {name: ItemStore(items, device) for name, items in columns.items() if name not in numbers}
         for name, store in self.stores.items():
             if name == "image" or sampler.plan.crop is not None or sampler.plan.augment != "none":
                 check_crop(sampler.plan, store.sizes)
@@ -93,7 +95,9 @@ class ResidentSource:
                 parts = (numbers.where, numbers.mirror, numbers.turn)
                 numbers = Draw(*(None if part is None else self._send(part) for part in parts))  # type: ignore[arg-type]
         crop = self.sampler.plan.crop
-        return {name: ready(name, store.take(indices, numbers, crop)) for name, store in self.stores.items()}
+        batch = {name: store.take(indices, numbers, crop) for name, store in self.stores.items()}
+        batch |= {name: values.index_select(0, indices) for name, values in self.numbers.items()}
+        return {name: ready(name, values) for name, values in batch.items()}
 
     def stream(self, start: int, stop: int, micros: Sequence[int]) -> Generator[Batch]:
         """Iterate over the micro-batches `micros` of steps `start` to `stop`."""
@@ -185,7 +189,7 @@ class _Micro(TorchDataset[Batch | ReconError]):
         crop = sampler.plan.crop
         batch: Batch = {}
         for name in sampler.keys:
-            parts = [cut(item[name], numbers, row, crop) for row, item in enumerate(items)]
+            parts = [cut(x, numbers, row, crop) if x.ndim else x for row, x in enumerate(item[name] for item in items)]
             if any(part.shape != parts[0].shape for part in parts):
                 raise UsageError(f"{name}s of different sizes make no batch: set data.crop or data.bucket")
             batch[name] = torch.stack(parts)
@@ -221,7 +225,7 @@ def make_source(
     else:
         order = BatchOrder(size=len(dataset), batch_size=batch_size, seed=seed, drop_last=plan.drop_last)
     first = _item(dataset, 0, keys)
-    shapes = {tuple(first[name].shape[1:]) for name in keys}
+    shapes = {tuple(first[name].shape[1:]) for name in keys if first[name].ndim}
     if len(shapes) > 1 and (plan.crop is not None or plan.augment != "none"):
         raise UsageError(
             f"data.crop and data.augment need images and measurements of one size, not {sorted(shapes)}; "

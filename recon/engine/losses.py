@@ -110,6 +110,7 @@ class Losses:
                     "operator": sample.operator,
                     "model": model,
                     "generator": generator,
+                    "maximum": sample.maximum,
                 }
                 value = loss(**{name: offered[name] for name in inputs})
             values.append(value)

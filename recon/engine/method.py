@@ -43,6 +43,7 @@ class TrainedMethod:
         self.device = torch.device(device)
         model = load_model(run, which=which).to(self.device)
         uses_operator = isinstance(model, OperatorModel)
+        self.crops_to_target = bool(getattr(model, "crops_to_target", False))
         self.network = Network(model, uses_operator=uses_operator, dtype=None, device_type=self.device.type).eval()
 
     @torch.no_grad()

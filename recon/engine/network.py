@@ -7,11 +7,22 @@ from torch import Tensor, nn
 
 from recon.errors import UsageError
 from recon.interfaces import OperatorModel
+from recon.kspace import crop_centred
 from recon.operators.base import LinearOperator
 
-__all__ = ["AUTOCAST", "Network"]
+__all__ = ["AUTOCAST", "Network", "fitted"]
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def fitted(prediction: Tensor, target: Tensor | None) -> Tensor:
+    """Return the middle of a prediction that is larger than its target; any other as it is."""
+    if target is None or prediction.ndim != target.ndim:
+        return prediction
+    sizes = list(zip(prediction.shape[2:], target.shape[2:], strict=True))
+    if prediction.shape[2:] == target.shape[2:] or any(have < wanted for have, wanted in sizes):
+        return prediction  # what compares them says what is wrong
+    return crop_centred(prediction, target.shape[2:])
 
 
 class Network(OperatorModel):
@@ -38,6 +49,12 @@ class Network(OperatorModel):
         self.uses_operator = uses_operator
         self.dtype = dtype
         self.device_type = device_type
+        inner = getattr(model, "module", model) if not isinstance(model, OperatorModel) else model
+        self.crops_to_target = bool(getattr(inner, "crops_to_target", False))
+
+    def fitted(self, prediction: Tensor, target: Tensor | None) -> Tensor:
+        """Return the middle of an image that its target shows, where the model says that it may be larger."""
+        return fitted(prediction, target) if self.crops_to_target else prediction
 
     def forward(self, y: Tensor, operator: LinearOperator | None = None) -> Tensor:
         """Reconstruct; the operator may be left out where the model does not use one."""

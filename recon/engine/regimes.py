@@ -31,11 +31,15 @@ REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a training step works on: y, x where there is one, and the operator without its noise where there is one."""
+    """What a training step works on: y, x where there is one, and the operator without its noise where there is one.
+
+    `maximum` (batch,) is that of the volumes that the items belong to, where data tell.
+    """
 
     measurement: Tensor
     target: Tensor | None
     operator: LinearOperator | None
+    maximum: Tensor | None = None
 
 
 class Regime:
@@ -77,7 +81,7 @@ class Regime:
         """Return the names of what is needed of items like this one: `keys`, a target, what the operator awaits."""
         if not isinstance(item, Mapping):
             return self.keys  # whoever reads the items says what is wrong with them
-        found = [*self.keys, "target"] if self.has_target and "target" in item else [*self.keys]
+        found = [*self.keys, *(name for name in ("target", "maximum") if self.has_target and name in item)]
         if self.has_operator and self.keys[-1] in item:
             awaited = self._forward(item[self.keys[-1]].shape[1:]).operator.awaited
             found += [name for name in awaited if name in item and name not in found]
@@ -103,7 +107,7 @@ class Regime:
             forward = self._forward(batch["measurement"].shape[2:])
             own = forward.operator.for_items(batch) if forward.per_item else forward.operator
             operator = forward.noiseless if own is forward.operator else cast("LinearOperator", own.noiseless)
-        return Sample(batch["measurement"], target, operator)
+        return Sample(batch["measurement"], target, operator, batch.get("maximum"))
 
     def _simulate(
         self, batch: Mapping[str, Tensor], target: Tensor | None, keys: Keys, place: tuple[Purpose, int, int]
@@ -119,7 +123,7 @@ class Regime:
         known = operator is forward.operator
         noiseless = forward.noiseless if known else cast("LinearOperator", operator.noiseless)
         measurement = operator(image, generator=keys.generator(*place)) if operator.stochastic else operator(image)
-        return Sample(measurement, target, noiseless)
+        return Sample(measurement, target, noiseless, batch.get("maximum"))
 
     def _forward(self, size: Sequence[int]) -> _Forward:
         if self._operators is None:

@@ -270,7 +270,9 @@ class Trainer:
     def _backward(self, batch: Batch, step: int, micro: int) -> None:
         sample = self.regime(batch, self.keys, Purpose.SIMULATE, step, micro)
         losses = self.losses
-        prediction = self.network(sample.measurement, sample.operator) if losses.needs_prediction else None
+        prediction = None
+        if losses.needs_prediction:
+            prediction = self.network.fitted(self.network(sample.measurement, sample.operator), sample.target)
         generator = self.keys.generator(Purpose.LOSS, step, micro) if losses.needs_generator else None
         total, values = losses(prediction, sample, self.network, generator)
         for column, value in enumerate(values):

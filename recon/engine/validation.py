@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from recon.engine.keys import Keys, Purpose
 from recon.engine.losses import Losses
+from recon.engine.network import fitted
 from recon.engine.regimes import Regime, Sample
 from recon.engine.sampling import ready
 from recon.errors import UsageError
@@ -88,6 +90,9 @@ class Validator:
     ) -> None:
         self.dataset, self.regime, self.metrics, self.losses, self.device = dataset, regime, metrics, losses, device
         self.keys = Keys(seed, device)
+        self._with_maximum = {
+            name for name, metric in metrics.items() if "maximum" in inspect.signature(metric.forward).parameters
+        }
         self._cache: dict[int, dict[str, Tensor]] = {}
         self._cached = 0
         if len(dataset) == 0:
@@ -126,6 +131,8 @@ class Validator:
                 return None
             sample = self.sample(index)
             prediction = reconstruct(sample.measurement, sample.operator)
+            if getattr(reconstruct, "crops_to_target", False):
+                prediction = fitted(prediction, sample.target)
             row = self._row(index, sample, prediction, model)
             rows.append(torch.stack([row[name].reshape(()).float() for name in names]))
             if rank == 0 and len(pictures) < PICTURES:
@@ -139,7 +146,7 @@ class Validator:
         """Return one validation item as a batch of one."""
         item = self._item(index)
         sample = self.regime(item, self.keys, Purpose.VALIDATE, index, 0)
-        return Sample(sample.measurement, item.get("target", item.get("image")), sample.operator)
+        return replace(sample, target=item.get("target", item.get("image")), maximum=item.get("maximum"))
 
     def _names(self, model: nn.Module | None) -> tuple[str, ...]:
         """Return what is computed of every item: the first tells whether there is a ground truth."""
@@ -155,7 +162,8 @@ class Validator:
         row: dict[str, Tensor] = {}
         if sample.target is not None:
             for name, metric in self.metrics.items():
-                row[name] = metric(prediction, sample.target)
+                extra = {"maximum": sample.maximum} if name in self._with_maximum else {}
+                row[name] = metric(prediction, sample.target, **extra)
         if self.losses is not None and model is not None:
             generator = self.keys.generator(Purpose.LOSS, index) if self.losses.needs_generator else None
             row["loss"], terms = self.losses(prediction, sample, model, generator)
@@ -170,7 +178,7 @@ class Validator:
         missing = [name for name in self.regime.keys if name not in raw]
         if missing:
             raise UsageError(f"validation item {index} has no {missing[0]!r} (it has: {', '.join(raw)})")
-        wanted = {"image", "measurement", "target"} & set(raw) | set(self.regime.keys_of(raw))
+        wanted = {"image", "measurement", "target", "maximum"} & set(raw) | set(self.regime.keys_of(raw))
         item = {name: ready(name, raw[name].to(self.device))[None] for name in sorted(wanted)}
         size = sum(value.nbytes for value in item.values())
         if self._cached + size <= _CACHE_BYTES:

@@ -8,6 +8,7 @@ from recon.engine import SamplingPlan
 from recon.engine.batches import make_source
 from recon.engine.keys import Keys, Purpose
 from recon.engine.regimes import Regime, Simulated
+from recon.engine.trainer import Trainer
 from recon.engine.validation import Validator
 from recon.errors import UsageError
 from recon.interfaces import OperatorModel
@@ -113,7 +114,7 @@ def test_sources_leave_masks_and_labels_as_they_are(kind):
 
 def test_training_and_validation_on_scans():
     data, model = Scans(), Asks()
-    trainer = recon.Trainer(
+    trainer = Trainer(
         model=model,
         train_data=data,
         validation_data=data,
@@ -159,10 +160,10 @@ def test_parts_of_whole_measurements_are_refused(regime, sampling):
     loss = recon.build("loss", "measurement_consistency")
     options = {"model": Asks(), "train_data": Scans(), "loss": loss, "plan": {"steps": 1, "batch_size": 1}}
     with pytest.raises(UsageError, match=r"data\.crop and data\.augment do not fit regime"):
-        recon.Trainer(regime=regime, operator=fourier, sampling=sampling, **options)
-    recon.Trainer(regime="operator", operator=fourier, sampling=sampling, **options)
+        Trainer(regime=regime, operator=fourier, sampling=sampling, **options)
+    Trainer(regime="operator", operator=fourier, sampling=sampling, **options)
     noise = recon.build("operator", "gaussian_noise", sigma=0.1)
-    recon.Trainer(regime=regime, operator=noise, sampling=sampling, **options)
+    Trainer(regime=regime, operator=noise, sampling=sampling, **options)
 
 
 def test_operators_are_made_once_for_each_image_size(images, noise):
@@ -184,3 +185,64 @@ def test_operators_are_made_once_for_each_image_size(images, noise):
         id(regime({"image": torch.zeros(1, 1, *size)}, keys, Purpose.SIMULATE, 0, 0).operator) for size in sizes * 2
     }
     assert len(operators) == 1  # one operator serves images of every size
+
+
+class Slices:
+    """Slices of volumes with a maximum of their volume; the target shows the middle of the image."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        image = torch.rand(1, 12, 14, generator=torch.Generator().manual_seed(index))
+        return {"image": image, "target": image[:, 2:10, 3:11], "maximum": torch.tensor(1.0 + index // 2)}
+
+
+class Larger(torch.nn.Module):
+    crops_to_target = True
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, y):
+        return self.factor * y
+
+
+class Ranged(torch.nn.Module):
+    """A loss that keeps what it is handed."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, prediction, target, maximum):
+        self.seen.append(maximum)
+        return ((prediction - target) / maximum.reshape(-1, 1, 1, 1)).square().mean()
+
+
+@pytest.mark.parametrize("source", ["resident", "streamed"])
+def test_losses_and_metrics_get_the_volumes_maximum_and_the_middle_of_the_image(source):
+    loss, model = Ranged(), Larger()
+    metrics = {"ssim": recon.build("metric", "ssim", data_range="volume_max", variant="uniform7")}
+    trainer = Trainer(
+        model=model,
+        train_data=Slices(),
+        loss=loss,
+        operator=recon.build("operator", "gaussian_noise", sigma=0.0),
+        plan={"steps": 2, "batch_size": 4, "device": "cpu", "optimizer": "sgd"},
+        validation_data=Slices(),
+        metrics=metrics,
+        sampling=SamplingPlan(source=source, workers=0),
+    )
+    result = trainer.fit()
+    training = [seen for seen in loss.seen if len(seen) == 4]
+    assert [sorted(seen.tolist()) for seen in training] == [[1, 1, 2, 2]] * 2
+    validated = [seen.tolist() for seen in loss.seen if len(seen) == 1]
+    assert validated == [[1], [1], [2], [2]]
+    factor, items = float(model.factor.detach()), [Slices()[index] for index in range(4)]
+    expected = [
+        metrics["ssim"](factor * item["target"][None], item["target"][None], item["maximum"][None]) for item in items
+    ]
+    record = next(r for r in reversed(result.records) if "validation/ssim" in r)
+    assert record["validation/ssim"] == pytest.approx(float(torch.stack(expected).mean()), rel=1e-5)

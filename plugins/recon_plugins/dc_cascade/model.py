@@ -66,6 +66,8 @@ class DCCascade(OperatorModel):
     Schlemper et al., IEEE Trans. Med. Imaging 37:491, 2018, doi:10.1109/TMI.2017.2760978
     """
 
+    crops_to_target = True
+
     def __init__(
         self,
         *,

@@ -16,6 +16,13 @@ _COMPONENTS = (
         ("10.1109/TIP.2017.2662206",),
     ),
     ("ssim", "SSIMLoss", ".ssim", "1 - SSIM, by default as fastMRI defines it", ("10.1109/TIP.2003.819861",)),
+    (
+        "fastmri_l1",
+        "FastMRIL1",
+        ".fastmri_l1",
+        "fastMRI's L1: in units of the zero-filled image's deviation, target clamped",
+        ("10.48550/arXiv.1811.08839",),
+    ),
     ("cross_entropy", "CrossEntropy", ".cross_entropy", "Cross entropy by pixel, without those labelled 255", ()),
     (
         "measurement_consistency",

@@ -7,7 +7,16 @@ from torch import Tensor
 
 from recon.testing import Example
 
-__all__ = ["cross_entropy", "l1", "measurement_consistency", "measurement_splitting", "mse", "residual", "ssim"]
+__all__ = [
+    "cross_entropy",
+    "fastmri_l1",
+    "l1",
+    "measurement_consistency",
+    "measurement_splitting",
+    "mse",
+    "residual",
+    "ssim",
+]
 
 
 def mse() -> list[Example]:
@@ -25,6 +34,15 @@ def ssim() -> list[Example]:
         Example(shape=(2, 1, 9, 8)),
         Example(params={"variant": "gauss11", "data_range": 2.0}, shape=(2, 2, 13, 11)),
         Example(params={"data_range": "target_range"}, shape=(2, 1, 8, 9), complex=True),
+    ]
+
+
+def fastmri_l1() -> list[Example]:
+    """One coil, and three; sizes of image and target alike."""
+    operator = {"use": "fourier", "mask": [1, 0, 1, 1, 0, 1]}
+    return [
+        Example(operator=operator, shape=(2, 1, 5, 6)),
+        Example(params={"clamp": 3.0}, operator=operator, shape=(3, 1, 7, 6)),
     ]
 
 

@@ -23,7 +23,8 @@ class SSIMLoss(Loss):
     variant
         "uniform7": fastMRI's and scikit-image's window; "gauss11": Wang's.
     data_range
-        A number, or "target_max" or "target_range" (maximum minus minimum) of each item.
+        A number; "target_max" or "target_range" (maximum minus minimum) of each item; or "volume_max", the maximum of
+        the volume that it belongs to, as fastMRI trains with, for data whose items bring `maximum`.
     k1, k2
         The two constants.
 
@@ -41,7 +42,7 @@ class SSIMLoss(Loss):
         self,
         *,
         variant: Literal["gauss11", "uniform7"] = "uniform7",
-        data_range: Annotated[float, Gt(0)] | Literal["target_max", "target_range"] = "target_max",
+        data_range: Annotated[float, Gt(0)] | Literal["target_max", "target_range", "volume_max"] = "target_max",
         k1: Annotated[float, Gt(0)] = 0.01,
         k2: Annotated[float, Gt(0)] = 0.03,
     ) -> None:
@@ -52,6 +53,6 @@ class SSIMLoss(Loss):
         self.k2 = k2
         self.metric = build("metric", "ssim", variant=variant, data_range=data_range, k1=k1, k2=k2)
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None) -> Tensor:
         """Return the loss."""
-        return 1 - self.metric(prediction, target).mean()
+        return 1 - self.metric(prediction, target, maximum).mean()

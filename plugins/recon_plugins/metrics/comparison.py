@@ -13,8 +13,8 @@ from recon.interfaces import describe
 
 __all__ = ["DataRange", "comparable", "cropped", "data_ranges", "range_text", "rounded"]
 
-DataRange = Annotated[float, Gt(0)] | Literal["target_max", "target_range"]
-"""A fixed number, the target's maximum, or its maximum minus its minimum; the latter two by item of the batch."""
+DataRange = Annotated[float, Gt(0)] | Literal["target_max", "target_range", "volume_max"]
+"""A fixed number; or by item the target's maximum, its maximum minus its minimum, its volume's maximum as data tell."""
 
 
 def comparable(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,8 +50,18 @@ def rounded(image: Tensor, data_range: float) -> Tensor:
     return (image.clamp(0, data_range) * (255 / data_range) + 0.5).floor() * (data_range / 255)
 
 
-def data_ranges(target: Tensor, data_range: float | str) -> Tensor:
-    """Return the data range of each item of the batch. Shapes: (batch, ...) -> (batch,)."""
+def data_ranges(target: Tensor, data_range: float | str, maximum: Tensor | None = None) -> Tensor:
+    """Return the data range of each item of the batch. Shapes: (batch, ...) -> (batch,).
+
+    Raises
+    ------
+    UsageError
+        If it is "volume_max" and there is no `maximum`.
+    """
+    if data_range == "volume_max":
+        if maximum is None:
+            raise UsageError("data_range: volume_max needs data whose items hold 'maximum'; take target_max otherwise")
+        return maximum.to(target.dtype).reshape(-1).expand(len(target))
     flat = target.flatten(1)
     if data_range == "target_max":
         return flat.amax(1)
@@ -62,5 +72,9 @@ def data_ranges(target: Tensor, data_range: float | str) -> Tensor:
 
 def range_text(data_range: float | str) -> str:
     """Name a data range in a convention line."""
-    names = {"target_max": "the target's maximum", "target_range": "the target's maximum minus its minimum"}
+    names = {
+        "target_max": "the target's maximum",
+        "target_range": "the target's maximum minus its minimum",
+        "volume_max": "the volume's maximum",
+    }
     return names[data_range] if isinstance(data_range, str) else f"{data_range:g}"

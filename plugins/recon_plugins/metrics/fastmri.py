@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon_plugins.metrics.image_metric import ImageMetric
 from recon_plugins.metrics.nmse import NMSE
 from recon_plugins.metrics.psnr import PSNR
 from recon_plugins.metrics.ssim import SSIM
@@ -15,10 +16,21 @@ __all__ = ["FastMRINMSE", "FastMRIPSNR", "FastMRISSIM"]
 # centre (W, W) before, W being the target's width; that is left to who loads them.
 
 
-class FastMRIPSNR(PSNR):
+class _OfVolume(ImageMetric):
+    """A metric whose range is that of the volume, which data may tell of a single slice."""
+
+    def prepared(
+        self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        x, t, data_range = super().prepared(prediction, target)
+        return x, t, data_range if maximum is None else maximum.to(t.dtype).reshape(-1)
+
+
+class FastMRIPSNR(_OfVolume, PSNR):
     """fastMRI's PSNR: over the whole volume, whose maximum is the peak.
 
-    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one.
+    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one,
+    whose range is the `maximum` that data bring of its volume, as in fastMRI's validation.
 
     References
     ----------
@@ -34,10 +46,11 @@ class FastMRIPSNR(PSNR):
         return "fastMRI PSNR in dB per volume, data range the target volume's maximum, magnitude, not rounded"
 
 
-class FastMRISSIM(SSIM):
+class FastMRISSIM(_OfVolume, SSIM):
     """fastMRI's SSIM: of each slice with the volume's maximum as range, averaged over the slices.
 
-    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one.
+    Shapes: (batch, slice, height, width) -> (batch,): an item is a volume. A single slice is a volume of one,
+    whose range is the `maximum` that data bring of its volume, as in fastMRI's validation.
 
     References
     ----------
@@ -47,10 +60,10 @@ class FastMRISSIM(SSIM):
     def __init__(self) -> None:
         super().__init__(variant="uniform7", data_range="target_max")
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None) -> Tensor:
         """Return the SSIM of each volume."""
         with torch.autocast(prediction.device.type, enabled=False):
-            x, t, data_range = self.prepared(prediction, target)
+            x, t, data_range = self.prepared(prediction, target, maximum)
             # Slice by slice, what is computed stays in a processor's cache: half the time, a fraction of the memory.
             slices = zip(x.split(1, 1), t.split(1, 1), strict=True)
             values = [self._similarity(a, b, data_range).flatten(1).mean(1) for a, b in slices]

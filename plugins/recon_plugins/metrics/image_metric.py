@@ -22,14 +22,16 @@ class ImageMetric(Metric):
         self.shave = shave
         self.quantise = quantise
 
-    def prepared(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def prepared(
+        self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return both images as they are compared, and the data range of each item."""
         prediction, target = comparable(prediction, target)
         prediction, target = cropped(prediction, self.shave), cropped(target, self.shave)
         if self.quantise:
             white = float(self.data_range)
             prediction, target = rounded(prediction, white), rounded(target, white)
-        return prediction, target, data_ranges(target, self.data_range)
+        return prediction, target, data_ranges(target, self.data_range, maximum)
 
     def _details(self) -> str:
         border = f"{self.shave} pixels of border left out" if self.shave else "border included"

@@ -24,7 +24,8 @@ class PSNR(ImageMetric):
     Parameters
     ----------
     data_range
-        The peak L: a number, "target_max" or "target_range" (maximum minus minimum), the latter two per item.
+        The peak L: a number, "target_max" or "target_range" (maximum minus minimum) per item, or "volume_max", the
+        `maximum` that items bring.
     shave
         Pixels of border that do not count; the scale in super-resolution.
     quantise
@@ -41,8 +42,8 @@ class PSNR(ImageMetric):
         """What the number means, in one line."""
         return f"PSNR in dB per item, {self._details()}"
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None) -> Tensor:
         """Return the PSNR of each item."""
-        prediction, target, peak = self.prepared(prediction, target)
+        prediction, target, peak = self.prepared(prediction, target, maximum)
         error = (prediction - target).square().flatten(1).mean(1)
         return 20 * peak.log10() - 10 * error.log10()

@@ -41,8 +41,8 @@ class SSIM(ImageMetric):
         "gauss11": Wang's original, a Gaussian window of 11 pixels, deviation 1.5, population covariance. "uniform7":
         scikit-image's default and fastMRI's, a uniform window of 7 pixels, sample covariance.
     data_range
-        The range L: a number, "target_max" or "target_range" (maximum minus minimum), the latter two per item. That of
-        an empty target, 0, counts as 1.
+        The range L: a number, "target_max" or "target_range" (maximum minus minimum) per item, or "volume_max", the
+        `maximum` that items bring. That of an empty target, 0, counts as 1.
     shave
         Pixels of border that do not count.
     quantise
@@ -80,10 +80,10 @@ class SSIM(ImageMetric):
         """What the number means, in one line."""
         return f"SSIM per item, {WINDOWS[self.variant]}, windows inside the image, {self._details()}"
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def forward(self, prediction: Tensor, target: Tensor, maximum: Tensor | None = None) -> Tensor:
         """Return the SSIM of each item."""
         with torch.autocast(prediction.device.type, enabled=False):
-            x, t, data_range = self.prepared(prediction, target)
+            x, t, data_range = self.prepared(prediction, target, maximum)
             return self._similarity(x, t, data_range).flatten(1).mean(1)
 
     def _similarity(self, x: Tensor, t: Tensor, data_range: Tensor) -> Tensor:

@@ -61,6 +61,8 @@ class MoDL(OperatorModel):
     Aggarwal et al., IEEE Trans. Med. Imaging 38:394, 2019, doi:10.1109/TMI.2018.2865356
     """
 
+    crops_to_target = True
+
     def __init__(
         self,
         *,

@@ -67,6 +67,8 @@ class VarNet(OperatorModel):
     Sriram et al., MICCAI 2020, doi:10.1007/978-3-030-59713-9_7
     """
 
+    crops_to_target = True
+
     def __init__(
         self,
         *,

@@ -298,3 +298,37 @@ class TestMeasurementSplitting:
             recon.build("loss", "measurement_splitting")(
                 Recorder(), torch.zeros(1, 1, 5, 12), operator, self.generator()
             )
+
+
+def test_fastmri_l1_is_that_of_fastmris_transform():
+    """Golden value from the functions of UnetDataTransform; one pixel of the target lies beyond the clamp."""
+    golden = json.loads((Path(__file__).parents[2] / "golden" / "fastmri_learned.json").read_text())["unet_loss"]
+    x = torch.arange(48, dtype=torch.float64)
+    k = torch.exp(1j * (0.3 * x + 0.05 * torch.arange(40, dtype=torch.float64)[:, None] ** 1.5))
+    columns = (x % 4 == 0) | ((x >= 20) & (x < 28))
+    operator = recon.build("operator", "fourier", mask=columns)
+    y = torch.where(columns, torch.stack([k, 0.5 * k, -0.7 * k]), 0)[None]
+    r, c = torch.arange(32, dtype=torch.float64)[:, None], torch.arange(30, dtype=torch.float64)
+    target = 1.2 + torch.sin(0.21 * r) * torch.cos(0.17 * c)
+    target[3, 4] = 40.0
+    prediction = target.clamp(max=3) * (1 + 0.05 * torch.sin(0.9 * c - 0.4 * r))
+    loss = recon.build("loss", "fastmri_l1")
+    value = loss(prediction[None, None], target[None, None], y, operator)
+    assert float(value) == pytest.approx(golden["loss"], rel=1e-7)
+    # No unit changes it, and each item has its own.
+    whole = loss(
+        *(torch.stack([v, 1e-4 * v])[:, None] for v in (prediction, target)), torch.cat([y, 1e-4 * y]), operator
+    )
+    torch.testing.assert_close(whole, value, rtol=1e-6, atol=0)
+    with pytest.raises(UsageError, match="batch, 1"):
+        loss(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), y, operator)
+
+
+def test_ssim_loss_takes_the_volumes_maximum():
+    x, t = torch.rand(2, 1, 9, 8), torch.rand(2, 1, 9, 8)
+    maximum = torch.tensor([2.0, 3.0])
+    value = recon.build("loss", "ssim", data_range="volume_max")(x, t, maximum)
+    parts = [
+        recon.build("loss", "ssim", data_range=float(m))(x[i : i + 1], t[i : i + 1]) for i, m in enumerate(maximum)
+    ]
+    torch.testing.assert_close(value, torch.stack(parts).mean())

@@ -42,6 +42,22 @@ def test_fastmri_ssim_with_a_given_range():
     assert float(metric(prediction.double(), target.double())) == pytest.approx(GOLDEN["ssim_maxval_2e4"], abs=1e-6)
 
 
+@pytest.mark.parametrize(("name", "base"), [("fastmri_ssim", "ssim"), ("fastmri_psnr", "psnr")])
+def test_slices_take_the_range_of_their_volume(name, base):
+    """As in fastMRI's validation, where data bring it; a general metric asks for it by name."""
+    target, prediction = torch.rand(2, 1, 9, 8), torch.rand(2, 1, 9, 8)
+    maximum = torch.tensor([2.0, 5.0])
+    variant = {"variant": "uniform7"} if base == "ssim" else {}
+    values = recon.build("metric", name)(prediction, target, maximum)
+    asked = recon.build("metric", base, data_range="volume_max", **variant)
+    torch.testing.assert_close(asked(prediction, target, maximum), values)
+    for item in range(2):
+        fixed = recon.build("metric", base, data_range=float(maximum[item]), **variant)
+        torch.testing.assert_close(fixed(prediction[item : item + 1], target[item : item + 1])[0], values[item])
+    with pytest.raises(UsageError, match="items hold 'maximum'"):
+        asked(prediction, target)
+
+
 def test_volumes_of_a_batch_have_their_own_range():
     prediction, target = volume()
     both = torch.cat([prediction, 3 * prediction]), torch.cat([target, 3 * target])
