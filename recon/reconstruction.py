@@ -104,8 +104,10 @@ def check_fit(measurement: Measurement, operator: Operator | None) -> None:
 
 
 def _check_finite(y: Tensor, start: int, stop: int) -> None:
+    if bool(y.sum().isfinite()):  # a tenth of the time of looking at each value
+        return
     bad = int((~y.isfinite()).sum())
-    if bad:
+    if bad:  # a sum may overflow where no value is odd
         where = f"item {start}" if stop == start + 1 else f"items {start} to {stop - 1}"
         raise UsageError(f"{bad} measured values of {where} are not finite (NaN or infinite): correct them first")
 

@@ -118,8 +118,8 @@ class _Job:
 
         arguments = self.arguments
         measurement = measurement_from(source, arguments.reader)
-        operator = _operator(arguments, measurement, source)
         try:
+            operator = _operator(arguments, measurement, source)
             check_fit(measurement, operator)
             expected = _expected(measurement, operator, arguments)
             if expected is not None:
@@ -136,7 +136,7 @@ class _Job:
                 note=f"reconstructed with {self.label}",
             )
         except UsageError as error:
-            raise UsageError(f"{source}: {error}") from error
+            raise UsageError(_named(source, str(error))) from error
         write(to_file(image, arguments.unit, arguments.water), target)
 
 
@@ -152,12 +152,15 @@ def _each(outputs: dict[Path, Path], job: _Job) -> int:
                 raise
             failed += 1
             text = str(error) if isinstance(error, ReconError) else f"{type(error).__name__}: {error}"
-            named = text if str(source) in text else f"{source}: {text}"
-            print(f"recon: {' '.join(named.split())}", file=sys.stderr)
+            print(f"recon: {' '.join(_named(source, text).split())}", file=sys.stderr)
         else:
             print(target)
     print(f"{len(outputs) - failed} of {len(outputs)} files reconstructed")
     return 1 if failed else 0
+
+
+def _named(source: Path, text: str) -> str:
+    return text if str(source) in text else f"{source}: {text}"
 
 
 def _outputs(arguments: argparse.Namespace) -> dict[Path, Path]:

@@ -226,6 +226,25 @@ def test_calibration_data_are_used(tmp_path, monkeypatch):
     assert float((image - truth).norm() / truth.norm()) < 0.03
 
 
+def test_a_real_scan_of_a_scanner(shared_data, tmp_path):
+    """Three times undersampled raw data of a phantom, with noise and calibration lines: two methods see one thing."""
+    (scan,) = (shared_data / "mri_kspace" / "nhlbi_ismrmrd_R3").glob("*.h5")
+    for method in ("cg_sense", "grappa"):
+        assert run("reconstruct", scan, "--method", method, "-o", tmp_path / f"{method}.nii.gz") == 0
+        assert run("reconstruct", scan, "--method", method, "-o", tmp_path / method) == 0
+    sense, grappa = (recon.read(tmp_path / f"{method}.nii.gz") for method in ("cg_sense", "grappa"))
+    assert sense.shape == (1, 144, 192)
+    assert sense.voxel_size == pytest.approx((280 / 192, 210 / 144, 8), rel=1e-4)
+    inside = grappa.data > 0.2 * grappa.data.max()
+    a, b = sense.data[inside].double(), grappa.data[inside].double()
+    assert float(torch.corrcoef(torch.stack([a, b]))[0, 1]) > 0.98
+    series = recon.read(tmp_path / "cg_sense")
+    assert series.metadata["modality"] == "MR"
+    # One slice has no order: its normal may be told either way, the plane is the same.
+    assert np.allclose(series.affine[:, [0, 1, 3]], sense.affine[:, [0, 1, 3]], atol=1e-3)
+    assert float((series.data - sense.data).abs().max()) < 1e-4 * float(sense.data.max())
+
+
 def test_large_files_are_read_slice_by_slice(scans, tmp_path, monkeypatch):
     import recon_datasets.fastmri.reader as reader
 
@@ -299,6 +318,41 @@ def test_files_that_are_something_else(make, message, tmp_path, capsys):
     words += ["--reader", "fastmri"] if make is ismrmrd_like else []
     assert message in complaint(capsys, *words)
     assert not (tmp_path / "x.nii").exists()
+
+
+def test_a_missing_raw_file_is_not_made(tmp_path, capsys):
+    """ISMRMRD's own library makes a file of any name that it is asked to open."""
+    for words in ([], ["--reader", "ismrmrd"]):
+        line = complaint(
+            capsys, "reconstruct", tmp_path / "none.h5", *words, "--method", "rss", "-o", tmp_path / "x.nii"
+        )
+        assert "none.h5 does not exist" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fastmri_file_is_no_ismrmrd_file(scans, tmp_path, capsys):
+    words = ["reconstruct", scans / "file0.h5", "--reader", "ismrmrd", "--method", "rss", "-o", tmp_path / "x.nii"]
+    assert "a fastMRI file needs the reader 'fastmri'" in complaint(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("reach", "message"),
+    [
+        (0.5, "its unit is likely cycles per pixel"),
+        (np.pi, "its unit is likely radians per pixel"),
+        (500.0, "the trajectory reaches |k| = 500"),
+    ],
+)
+def test_trajectories_of_another_unit(reach, message, tmp_path, capsys):
+    pytest.importorskip("finufft", reason="the extra noncart is not installed")
+    angles, radii = torch.arange(8) * torch.pi / 8, torch.linspace(-reach, reach, 32)
+    spokes = torch.stack([radii * angles.cos()[:, None], radii * angles.sin()[:, None]], -1)
+    config = {"use": "nufft", "trajectory": spokes, "size": [32, 32]}
+    y = torch.zeros(1, 2, 8, 32, dtype=torch.complex64)
+    recon.write(Measurement(data=y, operator_config=config), tmp_path / "scan.h5")
+    line = complaint(capsys, "reconstruct", tmp_path / "scan.h5", "--method", "gridding", "-o", tmp_path / "x.nii")
+    assert message in line
+    assert str(tmp_path / "scan.h5") in line
 
 
 def kspace_file(path, kspace, **others):

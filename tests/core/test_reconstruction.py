@@ -165,5 +165,7 @@ def test_what_does_not_fit_is_refused():
         reconstruct(measurement, adjoint, parts=[(0, 1), (1, 2), (2, 3)])
     with pytest.raises(UsageError, match="of items 0 to 2"):
         reconstruct(measurement, adjoint)
+    y = torch.full((1, 1, 6, 7), 3e38)  # finite, though their sum is not
+    assert reconstruct(Measurement(data=y), lambda y, _: y / 3e38).data.sum() == 42
     with pytest.raises(UsageError, match="holds nothing to reconstruct"):
         reconstruct(Measurement(data=y[:0]), adjoint, recon.build("operator", "fourier"))
