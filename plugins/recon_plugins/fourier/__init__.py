@@ -9,16 +9,24 @@ __getattr__ = lazy(
     __name__,
     {
         "Birdcage": ".coils",
-        "ColumnSampling": ".sampling",
+        "ColumnSampling": ".columns",
+        "Crop": ".crop",
+        "CurveSampling": ".curves",
+        "FastMRISampling": ".fastmri_columns",
         "Fourier": ".fourier",
+        "FrameSampling": ".columns",
         "MulticoilFourier": ".multicoil",
+        "PlaneSampling": ".plane",
+        "Sampling": ".sampling",
+        "as_sampling": ".rules",
+        "calibration_region": ".sampling",
     },
 )
 
 
 @hookimpl
 def recon_components() -> Iterator[Component]:
-    """Offer the two operators."""
+    """Offer the operators."""
     yield Component(
         kind="operator",
         name="fourier",
@@ -35,4 +43,12 @@ def recon_components() -> Iterator[Component]:
         examples="recon_plugins.fourier.examples:multicoil_fourier",
         tags=("mri", "linear"),
         references=("10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S",),
+    )
+    yield Component(
+        kind="operator",
+        name="crop",
+        target="recon_plugins.fourier.crop:Crop",
+        summary="Central part of an image or of k-space; the adjoint fills with zeros",
+        examples="recon_plugins.fourier.examples:crop",
+        tags=("mri", "linear"),
     )

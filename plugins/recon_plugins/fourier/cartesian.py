@@ -11,7 +11,8 @@ from torch import Tensor
 from recon.errors import UsageError
 from recon.kspace import as_complex, fft_centred, ifft_centred
 from recon.operators import LinearOperator, Shape
-from recon_plugins.fourier.sampling import Sampling, as_sampling
+from recon_plugins.fourier.rules import as_sampling
+from recon_plugins.fourier.sampling import Sampling, calibration_region
 
 __all__ = ["Cartesian", "MaskLike"]
 
@@ -52,7 +53,7 @@ class Cartesian(LinearOperator):
             self.mask = None
         elif isinstance(mask, (Mapping, Sampling)):
             self.mask = as_sampling(mask)
-            self.mask.check_axes(self.axes)
+            self.mask.check(dimensions, time)
         else:
             self.register_buffer("mask", _boolean(mask, self.axes), persistent=False)
 
@@ -81,6 +82,19 @@ class Cartesian(LinearOperator):
         """Return the true acceleration for k-space of the size ([time,] *space): its points over those measured."""
         mask = self.mask_for(size)
         return 1.0 if mask is None else mask.numel() / max(1, int(mask.sum()))
+
+    def calibration_region(self, size: Sequence[int]) -> tuple[slice, ...]:
+        """Return the block of k-space (*k) that is measured completely, in all frames and items, for `mask_for`'s size.
+
+        It lies about the zero frequency; its slices are empty if that is not measured.
+        """
+        space = tuple(size)[-self.dimensions :]
+        mask = self.mask_for(size)
+        if mask is None:
+            return tuple(slice(0, n) for n in space)
+        mask = mask.reshape(-1, *[1] * (self.dimensions - mask.ndim), *mask.shape[-self.dimensions :]).all(0)
+        block = calibration_region(mask)
+        return tuple(slice(0, n) if part == slice(None) else part for part, n in zip(block, space, strict=True))
 
     def _measure(self, images: Tensor) -> Tensor:
         k = fft_centred(images, self.dimensions)

@@ -255,7 +255,7 @@ def test_wrong_settings_name_the_field() -> None:
     with pytest.raises(ParameterError, match=r"mask\.accelleration: unknown parameter; did you mean 'acceleration'"):
         recon.build("operator", "fourier", mask={"accelleration": 4})
     with pytest.raises(ParameterError, match=r"mask\.kind"):
-        recon.build("operator", "fourier", mask={"kind": "spiral"})
+        recon.build("operator", "fourier", mask={"kind": "spirals"})
     with pytest.raises(ParameterError, match=r"maps\.coils"):
         recon.build("operator", "multicoil_fourier", maps={"coils": 0})
     assert isinstance(recon.build("operator", "fourier", mask=[1, 0, 1]).mask, torch.Tensor)
