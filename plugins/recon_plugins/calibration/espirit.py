@@ -48,8 +48,8 @@ class Espirit(Calibration):
         How many sets of maps. A second one explains what folds over where the field of view is smaller than the
         object.
     soft
-        Weigh the maps by 1/2 + x / (1 + x^2), where x = (eigenvalue^(1/2) - crop) / (1 - crop) is kept to [-1, 1], as
-        BART does, instead of cutting them off at `crop`.
+        Weigh the maps by 1/2 + x / (1 + x^2), where x = (eigenvalue - crop) / (1 - crop) is kept to [-1, 1], instead of
+        cutting them off at `crop`, where the weight is 1/2.
     step
         Find the maps in every `step`-th pixel along each axis only and interpolate them; 1 for all pixels.
     width
@@ -131,7 +131,7 @@ class Espirit(Calibration):
     def _weight(self, values: Tensor) -> Tensor:
         if not self.soft:
             return (values > self.crop).to(values.dtype)
-        x = ((values.clamp(min=0).sqrt() - self.crop) / max(1 - self.crop, 1e-6)).clamp(-1, 1)
+        x = ((values - self.crop) / max(1 - self.crop, 1e-6)).clamp(-1, 1)
         return 0.5 + x / (1 + x**2)
 
 
@@ -174,18 +174,26 @@ def row_space(a: Tensor, threshold: float) -> Tensor:
 def dominant(g: Tensor, start: Tensor, tolerance: float = 1e-4, iterations: int = 10) -> tuple[Tensor, Tensor]:
     """Return the largest eigenvalue of Hermitian matrices, and its eigenvector.
 
-    Power iteration from `start`; where |G v - value v| > `tolerance` after it, the eigendecomposition.
+    Power iteration from `start`, to which a hundredth of a fixed vector is added: an eigenvector of another eigenvalue
+    would else be kept. Where |G v - value v| > `tolerance` after it, the eigendecomposition.
 
     Shapes: g (n, c, c), start (n, c) -> (n, 1), (n, c, 1).
     """
-    v = start.unsqueeze(-1)
+    coils = torch.arange(start.shape[1], device=start.device)
+    aside = torch.polar(torch.full_like(coils, 0.01, dtype=start.real.dtype), (coils**2).to(start.real.dtype))
+    v = (_unit(start) + aside).unsqueeze(-1)
     for _ in range(iterations):
         v = g @ v
-    length = torch.linalg.vector_norm(v, dim=1, keepdim=True)
-    v = v / torch.where(length > 0, length, 1)
+    v = _unit(v)
     w = g @ v
     value = (v.conj() * w).real.sum(1)
     slow = (torch.linalg.vector_norm(w - value.unsqueeze(-1) * v, dim=1) > tolerance).squeeze(-1).nonzero().squeeze(-1)
     values, vectors = torch.linalg.eigh(g[slow])
     value[slow], v[slow] = values[:, -1:], vectors[..., -1:]
     return value, v
+
+
+def _unit(v: Tensor) -> Tensor:
+    """Divide by the norm over axis 1; zeros stay zeros."""
+    length = torch.linalg.vector_norm(v, dim=1, keepdim=True)
+    return v / torch.where(length > 0, length, 1)

@@ -89,12 +89,12 @@ def test_named_trajectories_are_sigpys() -> None:
 
 def test_poisson_masks_are_sigpys() -> None:
     rule = PoissonDisc(acceleration=6, calibration=(16, 16), seed=3)
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     mask = rule.mask((96, 80))
     assert np.array_equal(mask.numpy(), mr.poisson((96, 80), 6, (16, 16), seed=3) != 0)
     assert mask.numel() / int(mask.sum()) == pytest.approx(6, abs=0.1)
     assert bool(mask[41:55, 33:47].all())
-    assert np.array_equal(state, np.random.get_state()[1])
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
     operator = recon.build(
         "operator", {"use": "sigpy/FFT", "size": [96, 80], "mask": {"kind": "poisson", "acceleration": 6}}
     )
@@ -189,9 +189,9 @@ def test_bad_input(make, message: str) -> None:
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(ParameterError, match="trajectory.kind"):
+    with pytest.raises(ParameterError, match=r"trajectory\.kind"):
         recon.build("operator", "sigpy/NUFFT", size=SIZE, trajectory={"kind": "rosette"})
-    with pytest.raises(ParameterError, match="mask.accel"):
+    with pytest.raises(ParameterError, match=r"mask\.accel"):
         recon.build("operator", "sigpy/FFT", size=SIZE, mask={"kind": "poisson", "accel": 3})
 
 
