@@ -23,7 +23,7 @@ _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
 _TAKES = {
     "adamw": ("betas", "eps"),
     "adam": ("betas", "eps"),
-    "sgd": ("momentum",),
+    "sgd": ("momentum", "nesterov"),
     "rmsprop": ("momentum", "eps"),
 }
 
@@ -43,7 +43,7 @@ def make_optimizer(plan: OptimizerPlan, parameters: Iterable[nn.Parameter]) -> t
         raise UsageError("the model has no trainable parameters: evaluate it, there is nothing to train")
     wrong = [
         ((name,), f"{plan.name} has no {name}; it takes: lr, weight_decay, {', '.join(_TAKES[plan.name])}")
-        for name in ("betas", "momentum", "eps")
+        for name in ("betas", "momentum", "nesterov", "eps")
         if getattr(plan, name) is not None and name not in _TAKES[plan.name]
     ]
     if wrong:
@@ -60,9 +60,11 @@ def learning_rate(plan: SchedulePlan, lr: float, steps: int, step: int) -> float
     """Return the learning rate of `step` (counted from 0) out of `steps`."""
     if step < plan.warmup:
         return lr * (step + 1) / plan.warmup
+    progress = min(1.0, (step - plan.warmup) / max(1, steps - plan.warmup))
+    if plan.name == "linear":
+        return lr * (1 - (1 - plan.floor) * progress)
     if plan.name == "cosine":
-        progress = (step - plan.warmup) / max(1, steps - plan.warmup)
-        return lr * (plan.floor + (1 - plan.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        return lr * (plan.floor + (1 - plan.floor) * 0.5 * (1 + math.cos(math.pi * progress)))
     if plan.name == "step":
         passed = step // plan.every if plan.every else sum(step >= milestone for milestone in plan.milestones)
         return float(lr * plan.gamma**passed)

@@ -27,22 +27,24 @@ class OptimizerPlan(Plan):
     """Moments of adam and adamw; (0.9, 0.999) by default."""
     momentum: Annotated[float, Ge(0), Lt(1)] | None = None
     """Momentum of sgd and rmsprop; 0 by default."""
+    nesterov: bool | None = None
+    """Nesterov's form of the momentum of sgd."""
     eps: Annotated[float, Gt(0)] | None = None
     """Added to the root of the second moment; 1e-8 by default."""
 
 
 class SchedulePlan(Plan):
-    """Learning rate as a function of the step: a linear warm-up, then constant, stairs or half a cosine.
+    """Learning rate as a function of the step: a linear warm-up, then constant, stairs, half a cosine or a line.
 
     step: lr * gamma^(number of milestones passed), or gamma^(t // every) with `every`.
-    cosine: from lr to lr * floor at the last step.
+    cosine, linear: from lr to lr * floor at the last step.
     """
 
-    name: Literal["constant", "cosine", "step"] = "constant"
+    name: Literal["constant", "cosine", "linear", "step"] = "constant"
     warmup: Annotated[int, Ge(0)] = 0
     """Steps over which the rate grows linearly."""
     floor: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Final rate of the cosine, as a fraction of lr."""
+    """Final rate of cosine and line, as a fraction of lr."""
     gamma: Annotated[float, Gt(0), Lt(1)] = 0.1
     milestones: tuple[Annotated[int, Gt(0)], ...] = ()
     """Steps at which the rate is multiplied by gamma."""

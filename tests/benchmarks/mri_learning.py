@@ -60,7 +60,7 @@ class Slices:
         item = {"image": torch.polar(image, phase.expand_as(image))}
         if self.coils:
             maps = recon.build("operator", "multicoil_fourier", maps={"coils": COILS}).maps_for(item["image"][None])
-            item = {"image": maps * item["image"], "target": image}
+            item = {"image": maps.reshape(COILS, *image.shape[1:]) * item["image"], "target": image}
         return item
 
 

@@ -36,6 +36,9 @@ def test_schedules():
     expected = [0.5 * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * (t - 2) / 10))) for t in range(2, 12)]
     assert cosine == pytest.approx([0.25, 0.5, *expected])
     assert learning_rate(SchedulePlan(name="cosine", floor=0.1), 0.5, 10, 10) == pytest.approx(0.05)
+    line = rates(12, name="linear", warmup=2, floor=0.1)
+    assert line == pytest.approx([0.25, 0.5, *(0.5 * (1 - 0.09 * step) for step in range(10))])
+    assert learning_rate(SchedulePlan(name="linear", floor=0.1), 0.5, 10, 10) == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,10 @@ def test_schedules():
         ({"name": "adamw", "weight_decay": 0.1}, lambda p: torch.optim.AdamW(p, lr=1e-2, weight_decay=0.1)),
         ({"name": "adam", "betas": (0.5, 0.9)}, lambda p: torch.optim.Adam(p, lr=1e-2, betas=(0.5, 0.9))),
         ({"name": "sgd", "momentum": 0.9}, lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9)),
+        (
+            {"name": "sgd", "momentum": 0.9, "nesterov": True},
+            lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9, nesterov=True),
+        ),
         ({"name": "rmsprop", "momentum": 0.9}, lambda p: torch.optim.RMSprop(p, lr=1e-2, momentum=0.9)),
     ],
     ids=lambda value: value.get("name") if isinstance(value, dict) else "",
