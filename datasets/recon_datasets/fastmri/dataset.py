@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.building import build
 from recon.errors import FileFormatError, UsageError
 from recon.kspace import ifft_centred
-from recon_datasets.fastmri.facts import Challenge, Facts, Only, Split, check_only, keeps, split_of
+from recon_datasets.fastmri.facts import Challenge, Facts, Only, Split, split_of
 from recon_datasets.fastmri.index import index_files
 from recon_datasets.fastmri.unet_item import unet_crop, unet_item
 from recon_datasets.fastmri.volume import Volume, open_volume
@@ -111,7 +111,7 @@ class FastMRI:
         root: Path,
         challenge: Challenge = "any",
         split: Split = "any",
-        only: Only | None = None,
+        only: Mapping[str, Any] | None = None,
         items: Literal["slices", "volumes"] = "slices",
         form: Literal["kspace", "coils", "unet"] = "kspace",
         mask: Mapping[str, Any] | None = None,
@@ -121,7 +121,7 @@ class FastMRI:
     ) -> None:
         if form == "coils" and mask is not None:
             raise UsageError("form 'coils' gives images that an operator samples: set the mask there (forward)")
-        check_only(only or {})
+        self._only = Only.parse(only)
         self.root = Path(root)
         self.challenge = challenge
         self.split = split
@@ -140,11 +140,10 @@ class FastMRI:
     def volumes(self) -> list[tuple[Path, Facts]]:
         """The files that are taken, in the order of the items, with what the index knows of them."""
         indexed = index_files(self.root, None if self.index is None else Path(self.index))
-        only = self.only or {}
         kept, left_out = [], Counter[str]()
         for path, facts in indexed:
             kind = "singlecoil" if facts.singlecoil else "multicoil"
-            reason = keeps(only, facts)
+            reason = self._only.against(facts)
             if self.challenge not in ("any", kind):
                 reason = kind
             elif self.split != "any" and (split := split_of(path, self.root)) != self.split:
@@ -153,10 +152,10 @@ class FastMRI:
                 kept.append((path, facts))
             else:
                 left_out[reason] += 1
-        kept = _some(kept, only)
+        kept = [kept[number] for number in self._only.some(len(kept))]
         if not kept:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in left_out.most_common(4))
-            reasons = reasons or f"only.volumes {only.get('volumes')}"
+            reasons = reasons or f"only.volumes {list(self._only.volumes or ())}"
             raise FileFormatError(f"{self.root} holds {len(indexed)} files, none of which is asked for: {reasons}")
         self._check(kept)
         return kept
@@ -318,16 +317,6 @@ class FastMRI:
 def _close(file: h5py.File | None) -> None:
     if file is not None:
         file.close()
-
-
-def _some(volumes: list[tuple[Path, Facts]], only: Only) -> list[tuple[Path, Facts]]:
-    first, end = only.get("volumes", (0, len(volumes)))
-    volumes = volumes[first:end]
-    if "share" not in only or not volumes:
-        return volumes
-    generator = torch.Generator().manual_seed(only.get("seed", 0))
-    count = max(1, round(len(volumes) * only["share"]))
-    return [volumes[i] for i in sorted(torch.randperm(len(volumes), generator=generator)[:count].tolist())]
 
 
 def _central_run(mask: Tensor) -> int:

@@ -17,12 +17,16 @@ __all__ = ["dataset", "reader", "reconstruction_reader", "reconstruction_writer"
 
 
 def dataset() -> list[Example]:
-    """Return multi-coil, single-coil and undersampled sets, and coil images."""
+    """Return multi-coil, single-coil and undersampled sets in all forms, slice-wise and volume-wise."""
+    mask = {"kind": "fastmri_random", "acceleration": 3, "center_fraction": 0.2}
     return [
         Example(prepare=_multicoil, name="multi-coil"),
         Example(params={"challenge": "singlecoil", "scale": 1e4}, prepare=_singlecoil, name="single-coil"),
         Example(prepare=_test_set, name="test set"),
         Example(params={"form": "coils"}, prepare=_multicoil, name="coil images"),
+        Example(params={"form": "unet", "mask": mask}, prepare=_multicoil, name="U-Net"),
+        Example(params={"mask": mask, "only": {"coils": 4}}, prepare=_multicoil, name="masked"),
+        Example(params={"items": "volumes", "challenge": "singlecoil"}, prepare=_singlecoil, name="volumes"),
     ]
 
 

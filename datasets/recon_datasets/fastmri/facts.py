@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypedDict
+from typing import Annotated, Any, Literal, Self
 
+import torch
 from annotated_types import Ge, Gt, Le
 
-from recon.errors import UsageError
+from recon.errors import ParameterError
 from recon.io.hdf5 import attribute_text, open_hdf5
+from recon.schema import validate
 from recon_datasets.fastmri.header import Header, read_header
 from recon_datasets.fastmri.volume import open_volume
 
-__all__ = ["Challenge", "Facts", "Only", "Split", "check_only", "keeps", "look_at", "split_of"]
+__all__ = ["Challenge", "Facts", "Only", "Split", "look_at", "split_of"]
 
 Challenge = Literal["any", "singlecoil", "multicoil"]
 Split = Literal["any", "train", "val", "test", "challenge"]
@@ -25,31 +27,66 @@ Numbers = Annotated[int, Gt(0)] | tuple[Annotated[int, Gt(0)], ...]
 _FOLDER = re.compile(r"(?:^|_)(?:singlecoil|multicoil)_(train|val|test|challenge)(?:_|$)")
 
 
-class Only(TypedDict, total=False):
-    """Which volumes to take; those that meet all that is given.
+@dataclass(frozen=True, kw_only=True)
+class Only:
+    """Which volumes to take: those that meet all that is given.
 
     Parameters
     ----------
     acquisition
-        Protocols by name, such as CORPD_FBK or AXT2; in the header's spelling.
+        Protocol, or several, such as CORPD_FBK or AXT2.
     coils
-        Numbers of coils.
+        Number of coils, or several.
     width
-        Numbers of phase-encoding columns.
+        Number of phase-encoding columns, or several.
     volumes
-        [first, past the last] of what is left, in the order of the paths: the public halves of validation sets.
+        [first, past the last] of what is left, in the order of the paths: halves of validation sets.
     share
-        Share of what is left that is drawn at random, by `seed`; at least one volume.
+        Share of what is left that is drawn at random; at least one volume.
     seed
         Seed of that draw.
     """
 
-    acquisition: str | tuple[str, ...]
-    coils: Numbers
-    width: Numbers
-    volumes: tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)]]
-    share: Annotated[float, Gt(0), Le(1)]
-    seed: Annotated[int, Ge(0)]
+    acquisition: str | tuple[str, ...] | None = None
+    coils: Numbers | None = None
+    width: Numbers | None = None
+    volumes: tuple[Annotated[int, Ge(0)], Annotated[int, Ge(0)]] | None = None
+    share: Annotated[float, Gt(0), Le(1)] = 1.0
+    seed: Annotated[int, Ge(0)] = 0
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any] | None) -> Only:
+        """Make one from a config such as ``{"acquisition": "CORPD_FBK", "width": [368, 372]}``.
+
+        Raises
+        ------
+        ParameterError
+            If a name is unknown or a value cannot be.
+        """
+        try:
+            found = cls(**validate(cls, config or {}, ""))
+        except ParameterError as error:
+            raise ParameterError("", [(("only", *path), message) for path, message in error.problems]) from None
+        if found.volumes is not None and found.volumes[0] >= found.volumes[1]:
+            raise ParameterError("", [(("only", "volumes"), f"{list(found.volumes)} is empty: [first, past the last]")])
+        return found
+
+    def against(self, facts: Facts) -> str | None:
+        """Return None if a file has what is asked for, else what it has instead."""
+        actual: Mapping[str, Any] = {"acquisition": facts.acquisition, "coils": facts.coils, "width": facts.size[1]}
+        for name, value in actual.items():
+            wanted = getattr(self, name)
+            if wanted is not None and value not in (wanted if isinstance(wanted, tuple) else (wanted,)):
+                return f"{name} {value}"
+        return None
+
+    def some(self, count: int) -> list[int]:
+        """Return which of `count` volumes that are left are taken, by `volumes` and then by `share`."""
+        numbers = list(range(count))[slice(*self.volumes) if self.volumes is not None else slice(None)]
+        if self.share == 1 or not numbers:
+            return numbers
+        order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        return sorted(numbers[i] for i in order[: max(1, round(len(numbers) * self.share))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,28 +169,3 @@ def split_of(path: Path, root: Path) -> str | None:
     )
     found = [match[1] for folder in folders if (match := _FOLDER.search(folder))]
     return found[-1] if found else None
-
-
-def keeps(only: Only, facts: Facts) -> str | None:
-    """Return None if a file meets `only`, else what it is that is not asked for."""
-    actual: Mapping[str, Any] = {"acquisition": facts.acquisition, "coils": facts.coils, "width": facts.size[1]}
-    for name, value in actual.items():
-        wanted = only.get(name)
-        if wanted is not None and value not in (wanted if isinstance(wanted, (tuple, list)) else (wanted,)):
-            return f"{name} {value}"
-    return None
-
-
-def check_only(only: Only) -> None:
-    """Refuse a selection that keeps nothing, whatever the files.
-
-    Raises
-    ------
-    UsageError
-        If ``volumes`` is empty, or ``seed`` stands without ``share``.
-    """
-    first, end = only.get("volumes", (0, 1))
-    if first >= end:
-        raise UsageError(f"only.volumes {[first, end]} is empty: [first, past the last]")
-    if "seed" in only and "share" not in only:
-        raise UsageError("only.seed is the seed of only.share, which is missing")

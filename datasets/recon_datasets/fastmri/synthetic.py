@@ -20,7 +20,8 @@ __all__ = ["PROTOCOLS", "write_fastmri", "write_synthetic"]
 
 _HEADER = """<?xml version="1.0" encoding="utf-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
-  <measurementInformation><protocolName>{acquisition}</protocolName></measurementInformation>
+  <measurementInformation><patientPosition>HFS</patientPosition><protocolName>{acquisition}</protocolName>
+  </measurementInformation>
   <acquisitionSystemInformation><systemVendor>synthetic</systemVendor>
     <systemFieldStrength_T>{tesla}</systemFieldStrength_T><receiverChannels>{coils}</receiverChannels>
   </acquisitionSystemInformation>
@@ -31,7 +32,8 @@ _HEADER = """<?xml version="1.0" encoding="utf-8"?>
     <reconSpace><matrixSize><x>{rows}</x><y>{columns}</y><z>1</z></matrixSize>
       <fieldOfView_mm><x>{rows_mm:g}</x><y>{columns_mm:g}</y><z>{slice_mm:g}</z></fieldOfView_mm></reconSpace>
     <encodingLimits>
-      <kspace_encoding_step_1><minimum>0</minimum><maximum>{last}</maximum><center>{center}</center></kspace_encoding_step_1>
+      <kspace_encoding_step_1>
+        <minimum>0</minimum><maximum>{last}</maximum><center>{center}</center></kspace_encoding_step_1>
       <slice><minimum>0</minimum><maximum>{last_slice}</maximum><center>{middle_slice}</center></slice>
     </encodingLimits>
     <trajectory>cartesian</trajectory>

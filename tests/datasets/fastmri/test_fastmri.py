@@ -93,7 +93,7 @@ def test_reader(tmp_path):
     assert torch.equal(y.operator_config["mask"], mask)
     assert torch.equal(y.operator().mask_for((32, 24)), mask)
     assert y.affine is None
-    assert y.voxel_size == pytest.approx((0.5, 0.5, 4.5))
+    assert y.voxel_size == pytest.approx((0.5, 0.5, 3.0))
     assert y.reference.dims == ("z", "y", "x")
     assert y.metadata["encoded_matrix"] == (32, 24, 1)
     assert y.metadata["recon_matrix"] == (20, 20, 1)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from recon.errors import FileFormatError, UsageError
+from recon.errors import FileFormatError, ParameterError
 from recon_datasets.fastmri import FastMRI, index, write_synthetic
 from recon_datasets.fastmri.index import index_files
 
@@ -59,10 +59,12 @@ def test_selections(root):
         names(root=root, challenge="multicoil", only={"coils": 15})
     with pytest.raises(FileFormatError, match="none of which is asked for"):
         names(root=root, only={"volumes": (9, 12)})
-    with pytest.raises(UsageError, match="is empty"):
+    with pytest.raises(ParameterError, match=r"only\.volumes: \[2, 2\] is empty"):
         FastMRI(root=root, only={"volumes": (2, 2)})
-    with pytest.raises(UsageError, match=r"only\.share, which is missing"):
-        FastMRI(root=root, only={"seed": 1})
+    with pytest.raises(ParameterError, match=r"only\.widht: unknown parameter; did you mean 'width'"):
+        FastMRI(root=root, only={"widht": 368})
+    with pytest.raises(ParameterError, match=r"only\.share: input should be less than or equal to 1"):
+        FastMRI(root=root, only={"share": 2})
 
 
 def test_buckets_are_items_of_one_shape(root):
