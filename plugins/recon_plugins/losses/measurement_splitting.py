@@ -150,8 +150,7 @@ def _mask(operator: LinearOperator, measurement: Tensor) -> Tensor:
     while isinstance(outer, Composition):
         outer = outer.operators[0]
     if hasattr(outer, "mask_for"):
-        dimensions = getattr(outer, "dimensions", measurement.ndim - 2)
-        mask = outer.mask_for(measurement.shape[-dimensions:], measurement.device)
+        mask = outer.mask_for(measurement.shape[2:], measurement.device)
     else:
         mask = getattr(outer, "mask", None)
     if mask is None and hasattr(outer, "mask"):
