@@ -19,7 +19,7 @@ __all__ = ["Grid", "Lines", "place_readouts", "without_oversampling"]
 
 Counts = NDArray[np.int64]
 
-_AT_A_TIME = 64
+_AT_A_TIME = 16
 """Readouts worked on together: enough to share the calls, few enough for the cache."""
 
 MAX_EMPTY = 256
@@ -162,21 +162,19 @@ def place_readouts(
     kinds = np.stack([lines.first, lines.length, lines.start, lines.reverse.astype(np.int64)], axis=1)
     for kind in np.unique(kinds, axis=0):
         first, length, start = (int(value) for value in kind[:3])
+        step = -1 if kind[3] else 1
         alike = np.flatnonzero((kinds == kind).all(axis=1))
-        for lot in (alike[at : at + _AT_A_TIME] for at in range(0, len(alike), _AT_A_TIME)):
-            block = np.empty((len(lot), channels, length), dtype=np.complex64)
-            for row, number in zip(block, lot, strict=True):
-                samples = readouts.data[number][:, first : first + length]
-                row[...] = samples[:, ::-1] if kind[3] else samples
+        for lot in (alike[at : at + _AT_A_TIME].tolist() for at in range(0, len(alike), _AT_A_TIME)):
+            block = [readouts.data[number][:, first : first + length][:, ::step] for number in lot]
             if treat is not None:
-                block = treat(torch.from_numpy(block)).numpy()
-            item, z, y = lines.item[lot], lines.z[lot], lines.y[lot]
-            columns_of = slice(start, start + block.shape[-1])
-            if repeated:
-                for row, place in zip(block, zip(item, z, y, strict=True), strict=True):
-                    out[place[0], :, place[1], place[2], columns_of] += row
-            else:
-                out[item, :, z, y, columns_of] = block
+                block = list(treat(torch.from_numpy(np.stack(block))).numpy())
+            row = slice(start, start + block[0].shape[-1])
+            for samples, number in zip(block, lot, strict=True):
+                target = out[lines.item[number], :, lines.z[number], lines.y[number], row]
+                if repeated:
+                    target += samples
+                else:
+                    target[...] = samples
     if repeated:
         out /= np.maximum(_shares(lines, grid, counts, out.shape[-1]), 1)[:, None]
     return torch.from_numpy(out), repeated
