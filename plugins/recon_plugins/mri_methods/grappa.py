@@ -92,13 +92,16 @@ class Grappa:
         """
         coils, mask = cartesian(operator, y)
         y = as_complex(y)
-        acs = calibration_data(y, coils, given=self.calibration)
         if mask is None:
             return y
         if mask.ndim > y.ndim - 2:
-            items = [self._filled(y[i : i + 1], acs[i : i + 1], mask[i, 0]) for i in range(len(y))]
-            return torch.cat(items)
-        return self._filled(y, acs, mask)
+            one_by_one = []
+            for i, own in enumerate(mask.expand(len(y), *mask.shape[1:])):
+                given = None if self.calibration is None else self.calibration[i : i + 1]
+                item, alone = y[i : i + 1], coils.with_(mask=own[0], resample=False)
+                one_by_one.append(self._filled(item, calibration_data(item, alone, given=given), own[0]))
+            return torch.cat(one_by_one)
+        return self._filled(y, calibration_data(y, coils, given=self.calibration), mask)
 
     def _filled(self, y: Tensor, acs: Tensor, mask: Tensor) -> Tensor:
         size = y.shape[2:]
