@@ -90,7 +90,6 @@ class _Plan:
         name = str(dtype).removeprefix("torch.")
         self.size, self.count, self.points, self.dtype = size, count, len(points), dtype
         self.cuda = points.is_cuda
-        threads = 1
         if self.cuda:
             kind, sign = (2, -1) if direction == "samples" else (1, 1)
             options = {"gpu_device_id": points.device.index, "upsampfac": 2.0}
@@ -99,15 +98,15 @@ class _Plan:
             self.plan = library.Plan(kind, size, count, eps, sign, name, **options)
             self.plan.setpts(*columns)
         else:
-            threads = _threads()
             # Threads that share a transform add up in any order; those that take one each do not.
             sharing = 2 if torch.are_deterministic_algorithms_enabled() else 0
             library = _finufft()
-            options = {"nthreads": threads, "showwarn": 0, "spread_thread": sharing}
+            options = {"nthreads": _threads(), "showwarn": 0, "spread_thread": sharing}
             self.plan = library.Plan(2, size, count, eps, -1, name, **options)
             self.plan.setpts(*(column.numpy() for column in columns))
-        grid = torch.Size(size).numel() * 2 ** len(size) * min(count, threads)
-        self.bytes = grid * dtype.itemsize + self.points * 8 * (len(size) + 1)
+        # finufft takes its grid when it works and lets it go, cufinufft keeps it.
+        grid = dtype.itemsize * torch.Size(size).numel() * 2 ** len(size) if self.cuda else 0
+        self.bytes = grid + self.points * 8 * (len(size) + 1)
 
     def run(self, data: Tensor, direction: Direction) -> Tensor:
         """Transform `count` images or sets of samples."""

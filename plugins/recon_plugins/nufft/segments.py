@@ -38,17 +38,25 @@ def time_segments(
     first, last = float(times.min()), float(times.max())
     places = torch.linspace(first, last, segments, dtype=torch.float64)
     tau = places if segments > 1 else torch.tensor([(first + last) / 2], dtype=torch.float64)
+    step = max(1, _CHUNK // len(times))
+    blocks = list(zip(values.split(step), shares.split(step), strict=True))
     gram = torch.zeros(segments, segments, dtype=torch.complex128)
     right = torch.zeros(segments, len(times), dtype=torch.complex128)
-    for part in range(0, len(values), max(1, _CHUNK // len(times))):
-        here = slice(part, part + max(1, _CHUNK // len(times)))
-        w, share = values[here, None], shares[here, None]
-        conjugate = share.T * torch.exp(1j * w * tau).T
-        gram += conjugate @ torch.exp(-1j * w * tau)
-        right += conjugate @ torch.exp(-1j * w * times)
+    for w, share in blocks:
+        basis = _turned(w, tau)
+        weighted = (share[:, None] * basis).mH
+        gram += weighted @ basis
+        right += weighted @ _turned(w, times)
     b = torch.linalg.pinv(gram, hermitian=True, rtol=1e-13) @ right
-    missed = 1 - (right.conj() * b).sum(0).real
-    return tau, b, float(missed.clamp(min=0).max().sqrt())
+    squares = torch.zeros(len(times), dtype=torch.float64)
+    for w, share in blocks:
+        squares += share @ (_turned(w, times) - _turned(w, tau) @ b).abs().square()
+    return tau, b, float(squares.max().sqrt())
+
+
+def _turned(omega: Tensor, times: Tensor) -> Tensor:
+    phase = -omega[:, None] * times
+    return torch.polar(torch.ones_like(phase), phase)
 
 
 def segments_of(omega: Tensor, times: Tensor, tolerance: float) -> int:
