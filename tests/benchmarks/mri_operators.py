@@ -10,6 +10,7 @@ Run: OMP_NUM_THREADS=1 python tests/benchmarks/mri_operators.py [--size 320] [--
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from torch import Tensor
 import recon
 from recon.kspace import fft_centred, ifft_centred
 from recon.solvers import conjugate_gradient
-from recon_plugins.fourier import MulticoilFourier
+from recon_plugins.fourier import MulticoilFourier, as_sampling
 
 Run = Callable[[], Tensor]
 
@@ -124,15 +125,38 @@ def forms(size: int, coils: int, repeat: int) -> None:
             )
 
 
+def masks(size: int, repeat: int) -> None:
+    """Time of a new mask, as a training step draws it: the first one of a size also finds the distance."""
+    seeds = itertools.count(1)
+
+    def ours(kind: str) -> Run:
+        return lambda: as_sampling({"kind": kind, "acceleration": 8, "seed": next(seeds)}).mask((size, size))
+
+    contenders = {kind: ours(kind) for kind in ("poisson", "gaussian_2d", "radial", "spiral")}
+    try:
+        from sigpy.mri.samp import poisson
+    except ImportError:
+        pass
+    else:
+        shape = (size, size)
+        contenders["sigpy poisson"] = lambda: torch.from_numpy(poisson(shape, 8, calib=(16, 16), seed=next(seeds)))
+    print(f"masks of {size} x {size}, acceleration 8")
+    for name, value in interleaved(contenders, repeat).items():
+        print(f"  {name:18s}{value:9.1f} ms   acceleration {size**2 / float(contenders[name]().count_nonzero()):.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--coils", type=int, default=12)
     parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--masks", action="store_true", help="time of masks, against sigpy's Poisson disc")
     args = parser.parse_args()
     torch.set_num_threads(1)
     cg_sense(args.size, args.coils, args.repeat)
     forms(args.size, args.coils, args.repeat)
+    if args.masks:
+        masks(args.size, args.repeat)
 
 
 if __name__ == "__main__":
