@@ -1,9 +1,9 @@
 """Does it learn? A small MoDL and a small VarNet on real brains with simulated coils, against what needs no training.
 
-Images are real T1 slices (../shared/data/mri_images/jlf60_t1_axial), averaged to half their size, with a smooth phase of
-their own; coils, masks (a new one each step) and noise are simulated. Subjects 1, 2, 3 and 6-8 train, 9-11 are held out:
-nobody is on both sides. Classical methods get the best of several settings, chosen on the training subjects. MoDL is
-also trained without ground truth (SSDU), from one measurement of each slice.
+Images are real T1 slices (../shared/data/mri_images/jlf60_t1_axial), averaged to half their size, each with a smooth
+phase of its own; coils, masks (a new one each step) and noise are simulated. Volumes 1, 2, 3 and 6-8 train, 9-11 are
+held out: nobody is on both sides. Classical methods get the best of several settings, chosen on the training volumes.
+MoDL is also trained without ground truth (SSDU), from one measurement of each slice.
 
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/mri_learning.py [--models modl varnet ssdu] [--steps 300] [--json FILE]
 """
@@ -123,7 +123,7 @@ def train(name: str, steps: int) -> tuple[torch.nn.Module, float]:
 def scores(
     data: Slices, reconstruct: Callable[[Tensor, Operator], Tensor], *, coils: bool, every: int = 1
 ) -> tuple[float, float]:
-    """Mean PSNR and SSIM of magnitudes, each slice with its own maximum as range; masks and noise keyed by the slice."""
+    """Mean PSNR and SSIM of magnitudes, in the range of each slice; masks and noise are keyed by the slice."""
     metrics = [recon.build("metric", name, data_range="target_max", **extra) for name, extra in METRICS]
     values = []
     for index in range(0, len(data), every):
