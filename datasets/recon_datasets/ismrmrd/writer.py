@@ -12,7 +12,6 @@ import torch
 
 from recon.errors import UsageError
 from recon.io import Image, Measurement
-from recon.io.image import METADATA
 from recon.io.mrd_header import Encoding, Limit, Space, header_xml
 from recon.io.raw.readouts import HEAD, Flag, Readouts
 
@@ -27,8 +26,9 @@ class ISMRMRDWriter:
     Data (batch, coil, y, x) or (batch, coil, z, y, x) of the operator ``fourier``: x is the readout, y and z are the
     encoding steps. Lines that the mask leaves out are not written; lines of calibration data are flagged as
     calibration, or as both where they are data too. The measurement's crop becomes the reconstructed space, and its
-    affine the positions and directions of the readouts (RAS turned to LPS). What the file cannot hold is left out: the
-    reference image and the notes.
+    affine the positions and directions of the readouts (RAS turned to LPS). The maker of
+    the scanner is not written, as readers take the samples of some (Siemens) for conjugate ones, which these no longer
+    are; nor is what the file cannot hold: reference image and notes.
     """
 
     def write(self, image: Image | Measurement, path: Path) -> None:
@@ -55,7 +55,7 @@ class ISMRMRDWriter:
             calibration = None if calibration is None else calibration[:, :, None]
         sampled = _sampled(config.get("mask"), tuple(data.shape), dimensions)
         readouts = _readouts(image, data, sampled, calibration, dimensions)
-        write_readouts(path, _header(image, tuple(data.shape), dimensions), readouts)
+        write_readouts(path, _header(image, tuple(data.shape), dimensions, readouts), readouts)
 
 
 def write_readouts(
@@ -152,7 +152,7 @@ def _place(image: Measurement, head: np.ndarray, shape: torch.Size, dimensions: 
     head["position"] = origin + (head["idx"]["slice"][:, None] * steps[2] if dimensions == 2 else 0)
 
 
-def _header(image: Measurement, shape: tuple[int, ...], dimensions: int) -> str:
+def _header(image: Measurement, shape: tuple[int, ...], dimensions: int, readouts: Readouts) -> str:
     matrix = (shape[4], shape[3], shape[2])
     kept = (*(image.crop or shape[-dimensions:])[::-1], 1)[:3]
     voxel = image.voxel_size
@@ -170,5 +170,8 @@ def _header(image: Measurement, shape: tuple[int, ...], dimensions: int) -> str:
         "kspace_encoding_step_1": Limit(0, matrix[1] - 1, matrix[1] // 2),
         "kspace_encoding_step_2": Limit(0, matrix[2] - 1, matrix[2] // 2 if dimensions == 3 else 0),
     }
-    facts = {name: value for name, value in image.metadata.items() if name in METADATA}
+    # In the order of the schema.
+    for name in ("average", "slice", "contrast", "phase", "repetition", "set", "segment"):
+        limits[name] = Limit(0, int(readouts.counter(name).max(initial=0)), 0)
+    facts = {name: value for name, value in image.metadata.items() if name != "manufacturer"}
     return header_xml(Encoding(encoded, recon, limits), facts, coils=shape[1])

@@ -36,6 +36,8 @@ def _full() -> Measurement:
     reference = Image(data=torch.rand(2, 5, 7, generator=generator), voxel_size=(1.0, 1.5, 4.0), metadata={"coils": 3})
     return Measurement(
         data=torch.randn(2, 3, 5, 7, generator=generator, dtype=torch.complex64),
+        calibration=torch.randn(2, 3, 5, 7, generator=generator, dtype=torch.complex64),
+        crop=(5, 6),
         operator_config={"use": "fourier", "mask": torch.arange(7) % 2 == 0},
         reference=reference,
         dims=("z", "y", "x"),

@@ -4,13 +4,14 @@
 
     /                     attributes: recon_measurement = 1, recon_operator (JSON config or absent)
     /measurement          (batch, coil or channel, ...), complex as HDF5's usual compound of r and i
+    /calibration          (optional) like /measurement
     /operator_arrays/N    arrays of the config, which the JSON names as {"$array": N}
     /reference            (optional) image, with its geometry as attributes
 
 Several operators are one config, ``{"use": "chain", "operators": [...]}``, the first of which acts first.
 
 Geometry attributes of ``/measurement`` (of the image to be reconstructed) and ``/reference``: affine (4, 4),
-voxel_size, unit, dims, metadata (JSON), notes.
+voxel_size, unit, dims, metadata (JSON), notes. ``/measurement`` may also have crop and batch.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ VERSION = 1
 OPERATOR = "recon_operator"
 ARRAYS = "operator_arrays"
 _ARRAY = "$array"
+_SIZES = ("crop", "batch")
+"""Attributes of a measurement alone."""
 
 
 def encode(config: Any, keep: Callable[[np.ndarray], str]) -> Any:
@@ -75,6 +78,10 @@ def store_geometry(item: h5py.Dataset, of: Image | Measurement) -> None:
         item.attrs["voxel_size"] = of.voxel_size
     if of.dims is not None:
         item.attrs["dims"] = json.dumps(of.dims)
+    if isinstance(of, Measurement):
+        for name in _SIZES:
+            if getattr(of, name) is not None:
+                item.attrs[name] = getattr(of, name)
     item.attrs["unit"] = of.unit
     item.attrs["metadata"] = json.dumps(dict(of.metadata))
     item.attrs["notes"] = json.dumps(of.notes)
@@ -92,6 +99,9 @@ def geometry(item: h5py.Dataset) -> dict[str, Any]:
         for name in ("affine", "voxel_size"):
             if name in attributes:
                 found[name] = np.asarray(attributes[name])
+        for name in _SIZES:
+            if name in attributes:
+                found[name] = tuple(np.asarray(attributes[name]).tolist())
         if "dims" in attributes:
             found["dims"] = tuple(json.loads(attributes["dims"]))
     except (KeyError, ValueError, TypeError) as error:

@@ -49,10 +49,11 @@ class MeasurementReader:
         measured = dataset(file, "measurement")
         if measured is None:
             raise FileFormatError(f"{path} has no dataset 'measurement'")
-        reference = dataset(file, "reference")
+        reference, calibration = dataset(file, "reference"), dataset(file, "calibration")
         return Measurement(
             data=_tensor(measured),
             operator_config=_operator(file, path),
+            calibration=None if calibration is None else _tensor(calibration),
             reference=None if reference is None else Image(data=_tensor(reference), **geometry(reference)),
             **geometry(measured),
         )

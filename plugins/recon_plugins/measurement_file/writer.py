@@ -37,6 +37,8 @@ class MeasurementWriter:
             file.attrs[VERSION_KEY] = VERSION
             measured = file.create_dataset("measurement", data=_array(image.data))
             store_geometry(measured, image)
+            if image.calibration is not None:
+                file.create_dataset("calibration", data=_array(image.calibration))
             if image.operator_config is not None:
                 arrays = file.create_group(ARRAYS)
 

@@ -575,6 +575,51 @@ def test_real_phantom(shared_data):
     np.testing.assert_allclose(centre[:3], [-20.048, -66.570, 0], atol=1e-3)
 
 
+def test_real_phantom_lies_the_right_way_up(shared_data):
+    """The bubble of air in the bottle is on top: the patient, head first and supine, looks there.
+
+    Siemens' samples have to be conjugated for that.
+    """
+    m = recon.read(shared_data / REAL)
+    image = root_sum_of_squares(ifft_centred(m.calibration))[0, 0]
+    bubble, beside = image[41:44, 136:141].mean(), (image[41:44, 130].mean() + image[41:44, 146].mean()) / 2
+    assert bubble < 0.4 * beside
+    assert image[115:119, 136:141].mean() > 0.9 * (image[115:119, 130].mean() + image[115:119, 146].mean()) / 2
+    anterior = [(m.affine @ [138, row, 0, 1])[1] for row in (42, 82, 117)]
+    assert anterior[0] > anterior[1] > anterior[2]
+
+
+def test_a_measurement_file_keeps_what_a_scan_has(shared_data, tmp_path):
+    m = ISMRMRDReader(remove_oversampling=False).read(shared_data / REAL)
+    recon.write(m, tmp_path / "a.h5")
+    back = recon.read(tmp_path / "a.h5")
+    assert torch.equal(back.data, m.data)
+    assert torch.equal(back.calibration, m.calibration)
+    assert back.crop == m.crop == (144, 192)
+    recon.write(m, tmp_path / "a.mrd")
+    back = ISMRMRDReader(remove_oversampling=False).read(tmp_path / "a.mrd")
+    assert torch.equal(back.data, m.data)
+    assert torch.equal(back.calibration, m.calibration)
+    assert torch.equal(back.operator_config["mask"], m.operator_config["mask"])
+    np.testing.assert_allclose(back.affine, m.affine, atol=1e-4)
+    parts = recon.io.Measurement(data=torch.zeros(6, 1, 4, 5), dims=("repetition", "z", "y", "x"), batch=(2, 3))
+    recon.write(parts, tmp_path / "b.h5")
+    assert recon.read(tmp_path / "b.h5").batch == (2, 3)
+
+
+def test_lines_measured_again_are_averaged(tmp_path):
+    """Without a counter that tells them apart; also where their readouts are of different lengths."""
+    again = slice_scan(lines=[3, 4])
+    short = Readouts(again.head.copy(), [3 * d[:, 4:] for d in again.data])
+    short.head["number_of_samples"], short.head["center_sample"] = 12, 4
+    plain = recon.read(write(tmp_path / "a.h5")).data
+    m = recon.read(write(tmp_path / "b.h5", joined(slice_scan(), short)))
+    assert "2 lines were measured more than once: averaged" in m.notes
+    torch.testing.assert_close(m.data[:, :, 3:5, 4:], 2 * plain[:, :, 3:5, 4:])
+    torch.testing.assert_close(m.data[:, :, 3:5, :4], plain[:, :, 3:5, :4])
+    torch.testing.assert_close(m.data[:, :, 5:], plain[:, :, 5:])
+
+
 # Bad input.
 
 
