@@ -11,7 +11,7 @@ from recon.errors import UsageError
 
 pytest.importorskip("finufft")
 pytest.importorskip("scipy")
-from recon_plugins.nufft import (  # noqa: E402
+from recon_plugins.nufft import (
     NUFFT,
     DensityCG,
     Gridding,

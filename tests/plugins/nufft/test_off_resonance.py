@@ -10,8 +10,8 @@ import recon
 from recon.errors import UsageError
 
 pytest.importorskip("finufft")
-from recon_plugins.nufft import NUFFT, DensityCG, Gridding  # noqa: E402
-from recon_plugins.nufft.segments import segments_of, time_segments  # noqa: E402
+from recon_plugins.nufft import NUFFT, DensityCG, Gridding
+from recon_plugins.nufft.segments import segments_of, time_segments
 
 SIZE = (20, 21)
 TIMES = torch.arange(150, dtype=torch.float64) * 1e-4  # a readout of 15 ms

@@ -13,9 +13,9 @@ from torch import Tensor
 from recon.errors import MissingDependencyError
 
 pytest.importorskip("finufft")
-from recon_plugins.nufft import NUFFT, clear_plans  # noqa: E402
-from recon_plugins.nufft import plans as plans_module  # noqa: E402
-from recon_plugins.nufft.plans import PlanCache, in_use, transform  # noqa: E402
+from recon_plugins.nufft import NUFFT, clear_plans
+from recon_plugins.nufft import plans as plans_module
+from recon_plugins.nufft.plans import PlanCache, in_use, transform
 
 SIZE = (24, 25)
 

