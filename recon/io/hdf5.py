@@ -98,7 +98,7 @@ def memory_map(data: h5py.Dataset) -> np.ndarray | None:
     try:
         # Copy on write: torch takes no array that cannot be written.
         return np.memmap(path, dtype=data.dtype, mode="c", offset=offset, shape=data.shape)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} is cut off: it ends before the data of {data.name[1:]!r}") from error
 
 

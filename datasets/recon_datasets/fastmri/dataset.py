@@ -177,7 +177,9 @@ class FastMRI:
         numbers: dict[tuple[Any, ...], int] = {}
         labels = []
         for _, facts in self.volumes:
-            shape = (facts.crop, facts.reference) if self.form == "unet" else (facts.coils, facts.size, facts.reference)
+            shape: tuple[Any, ...] = (facts.coils, facts.size, facts.reference)
+            if self.form == "unet":
+                shape = unet_crop(facts.size, facts.crop or facts.size)
             labels.append(numbers.setdefault(shape if self._slices else (*shape, facts.slices), len(numbers)))
         return [labels[number] for number in self.rows[:, 0]]
 
@@ -231,14 +233,15 @@ class FastMRI:
         make = self._unet if self.form == "unet" else self._kspace
         if self._slices:
             return item | make(volume, number, cut)
-        parts = [make(volume, number, one) for one in range(len(volume))]
-        stacked = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
-        # The axis of slices takes the place of the only channel; k-space keeps its coils.
-        one = ("image", "target", "reference") if self.form != "coils" else ("target",)
-        per_volume = ("mask", "crop", "num_low_frequencies")
-        for name, values in stacked.items():
-            joined = name in one or (name == "measurement" and self.form == "unet")
-            item[name] = values[0] if name in per_volume else values[:, 0] if joined else values
+        parts = [make(volume, number, each) for each in range(len(volume))]
+        # Slices take the place of the one channel of an image; the sampling and the size are the volume's.
+        channel = {"kspace": {"image"}, "coils": {"target"}, "unet": {"measurement", "image", "reference"}}[self.form]
+        for name in parts[0]:
+            if name in ("mask", "crop", "num_low_frequencies"):
+                item[name] = parts[0][name]
+            else:
+                values = torch.stack([part[name] for part in parts])
+                item[name] = values[:, 0] if name in channel else values
         return item
 
     def _kspace(self, volume: Volume, number: int, cut: int) -> dict[str, Tensor]:

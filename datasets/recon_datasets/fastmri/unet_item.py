@@ -42,9 +42,9 @@ def unet_item(kspace: Tensor, columns: Tensor | None, size: tuple[int, int], tar
         Reference (h', w'), at least of that size, or None.
     """
     image = zero_filled(kspace, columns, size)
-    mean = image.mean()
+    mean = image.mean(dtype=torch.float64).float()
     image -= mean
-    std = torch.linalg.vector_norm(image) / max(1, image.numel() - 1) ** 0.5
+    std = (torch.linalg.vector_norm(image, dtype=torch.float64) / max(1, image.numel() - 1) ** 0.5).float()
     scale = std + EPSILON
     image = image.div_(scale).clamp_(-LARGEST, LARGEST)
     if target is None:

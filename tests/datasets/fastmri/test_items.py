@@ -148,6 +148,17 @@ def test_volumes_are_their_slices(tmp_path, form):
     assert volumes.buckets() == [0, 1]
 
 
+def test_buckets_of_unet_items_are_those_of_what_they_are_cropped_to(tmp_path):
+    golden_file(tmp_path, "narrow")  # 33 x 33, though its reference is 36 x 36
+    write_synthetic(tmp_path / "b.h5", shape=(40, 40), size=(36, 36))
+    write_synthetic(tmp_path / "c.h5", shape=(50, 48), size=(36, 36))
+    data = FastMRI(root=tmp_path, form="unet")
+    shapes = [item["measurement"].shape[1:] for item in data]
+    labels = data.buckets()
+    assert [shape[0] for shape in shapes] == [36, 36, 36, 36, 33, 33]
+    assert labels[0] == labels[1] == labels[2] == labels[3] != labels[4] == labels[5]
+
+
 def test_unet_items_do_not_depend_on_the_scale(tmp_path):
     write_synthetic(tmp_path / "a.h5")
     plain, scaled = (FastMRI(root=tmp_path, form="unet", mask=None, scale=scale)[0] for scale in (1.0, 1e4))
