@@ -245,15 +245,35 @@ def test_a_real_scan_of_a_scanner(shared_data, tmp_path):
     assert float((series.data - sense.data).abs().max()) < 1e-4 * float(sense.data.max())
 
 
+def test_full_files_are_sampled_again_as_fastmri_validates(scans, tmp_path, capsys):
+    """Each file by its own mask, which its name draws, the same as the data set's; the image tells its acceleration."""
+    mask = {"kind": "fastmri_random", "acceleration": 4, "center_fraction": 0.08}
+    items = recon.build("dataset", "fastmri", root=scans, mask=mask)
+    item, path = items[0], items.files[0]
+    measurement = recon.read(path, reader={"use": "fastmri", "mask": mask})
+    assert torch.equal(measurement.operator_config["mask"].reshape(-1), item["mask"].reshape(-1))
+    assert torch.equal(measurement.items(0, 1)[0], item["measurement"])
+    zeros = measurement.data[measurement.data == 0]
+    assert len(zeros) > 1000
+    assert not torch.signbit(torch.view_as_real(zeros)).any()
+    assert "a true acceleration of " in measurement.notes[-1]
+    other = recon.read(items.files[1], reader={"use": "fastmri", "mask": mask})
+    assert not torch.equal(other.operator_config["mask"], measurement.operator_config["mask"])
+    words = ["--reader", json.dumps({"use": "fastmri", "mask": mask}), "--method", "rss", "-o", tmp_path / "made"]
+    assert run("reconstruct", *items.files, *words, "--suffix", ".h5") == 0
+    assert run("evaluate", tmp_path / "made", "--protocol", "fastmri", "--targets", scans, "--acceleration", "4") == 0
+    assert "AXT2              3      9" in capsys.readouterr().out
+
+
 def test_large_files_are_read_slice_by_slice(scans, tmp_path, monkeypatch):
     import recon_datasets.fastmri.reader as reader
 
     reads = []
     original = reader._slices
 
-    def counted(path, start, stop):
+    def counted(path, mask, start, stop):
         reads.append((start, stop))
-        return original(path, start, stop)
+        return original(path, mask, start, stop)
 
     words = ["reconstruct", scans / "file2.h5", "--method", "rss", "-o"]
     assert run(*words, tmp_path / "whole.nii") == 0

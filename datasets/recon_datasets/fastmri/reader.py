@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.building import build
+from recon.errors import FileFormatError
 from recon.io import Image, Measurement
 from recon.io.deferred import deferred
 from recon.io.hdf5 import attribute_text, dataset, open_hdf5
@@ -29,9 +31,19 @@ class FastMRIReader:
     mask, which acts on each coil by itself: the files bring no coil sensitivities. k-space of more than 64 MiB stays in
     the file until it is asked for, slice by slice. The reference is the file's reconstruction (``esc`` of single-coil,
     ``rss`` of multi-coil files). Reconstructions are cropped to its size, or else to the matrix that the header tells:
-    k-space is oversampled along the readout. The files say how large voxels are, but not
-    where: no affine.
+    k-space is oversampled along the readout. The files say how large voxels are, but not where: no affine.
+
+    Parameters
+    ----------
+    mask
+        Sampling of fully sampled files, as `fourier` takes it, such as ``{"kind": "fastmri_random", "acceleration": 4,
+        "center_fraction": 0.08}``: what it leaves out becomes +0. Its seed is the name of the file, as in fastMRI's
+        validation, unless a seed is given. Columns that were never measured (padding) are not sampled, and files that
+        bring a mask keep theirs.
     """
+
+    def __init__(self, *, mask: Mapping[str, Any] | None = None) -> None:
+        self.mask = mask
 
     def accepts(self, path: Path) -> bool:
         """Whether the file has a dataset ``kspace`` at its root."""
@@ -80,10 +92,17 @@ class FastMRIReader:
             if crop is not None and any(want > have for want, have in zip(crop, volume.size, strict=True)):
                 crop = None
             notes = () if dataset(file, "ismrmrd_header") is not None else ("no header in the file",)
-        mask = {} if volume.mask is None else {"mask": torch.from_numpy(volume.mask)}
+        mask = None if volume.mask is None else torch.from_numpy(volume.mask)
+        kept = None
+        if mask is None and self.mask is not None:
+            mask = kept = self._drawn(path, volume.size, padding)
+            notes = (*notes, f"sampled again, with a true acceleration of {mask.numel() / int(mask.sum()):.3g}")
+            nominal = self.mask.get("acceleration")
+            if isinstance(nominal, (int, float)):
+                metadata["acceleration"] = nominal
         return Measurement(
-            data=deferred(shape, torch.complex64, partial(_slices, path)),
-            operator_config={"use": "fourier", **mask},
+            data=deferred(shape, torch.complex64, partial(_slices, path, kept)),
+            operator_config={"use": "fourier"} | ({} if mask is None else {"mask": mask}),
             reference=reference,
             voxel_size=_voxel_size(header.facts, "encoded"),
             dims=("z", "y", "x"),
@@ -92,11 +111,23 @@ class FastMRIReader:
             notes=notes,
         )
 
+    def _drawn(self, path: Path, size: tuple[int, int], padding: tuple[int, int] | None) -> Tensor:
+        """Return the mask (W,) or (H, W) that this file is sampled by."""
+        operator: Any = build("operator", "fourier", mask={"seed": path.name, **(self.mask or {})})
+        mask: Tensor = operator.mask_for(size).clone()
+        if padding is not None:
+            mask[..., : padding[0]] = False
+            mask[..., padding[1] :] = False
+        if not mask.any():
+            raise FileFormatError(f"{path}: the mask keeps nothing of the columns {padding} that were measured")
+        return mask
 
-def _slices(path: Path, start: int, stop: int) -> Tensor:
+
+def _slices(path: Path, mask: Tensor | None, start: int, stop: int) -> Tensor:
     with open_hdf5(path) as file:
         volume = open_volume(file, path, mapped=True)
-        return torch.stack([volume.kspace_of(number) for number in range(start, stop)])
+        kspace = torch.stack([volume.kspace_of(number) for number in range(start, stop)])
+    return kspace if mask is None else torch.where(mask, kspace, 0)
 
 
 def _voxel_size(header: Mapping[str, Any], space: str) -> tuple[float, float, float] | None:
