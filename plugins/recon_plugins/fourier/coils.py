@@ -54,6 +54,7 @@ class Birdcage:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept may meet autograd later
 def _maps(rule: Birdcage, size: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     height, width = size[-2:]
     y = (torch.arange(height, dtype=torch.float64) - (height - 1) / 2) / (height / 2)

@@ -80,6 +80,7 @@ class Sampling(ABC):
 
 # A mask is asked for at every application of its operator; those of a training are drawn once and not seen again.
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may meet autograd later
 def _mask(rule: Sampling, size: tuple[int, ...], device: torch.device) -> Tensor:
     return rule._make(size).to(device, non_blocking=True)
 

@@ -194,6 +194,32 @@ def test_scratch_memory_is_that_of_a_few_coils(monkeypatch: pytest.MonkeyPatch) 
         assert largest.points == x.numel()
 
 
+def test_what_inference_left_behind_serves_training() -> None:
+    operator = MulticoilFourier(maps={"coils": 3}, mask={"acceleration": 2, "seed": "only here"})
+    x = randn(1, 1, 13, 11)
+    with torch.inference_mode():
+        inferred = operator(x), operator.adjoint(operator(x)), operator.normal(x)
+    followed = x.clone().requires_grad_()
+    trained = operator(followed), operator.adjoint(operator(followed)), operator.normal(followed)
+    for a, b in zip(inferred, trained, strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=0, atol=1e-13)
+        b.abs().sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, on loading its compiler
+def test_transforms_of_functions_go_through() -> None:
+    operator = MulticoilFourier(maps=randn(3, 5, 6), mask=[1, 0, 1, 1, 0, 1])
+    x, v = randn(4, 1, 1, 5, 6), randn(4, 1, 1, 5, 6, seed=1)
+    for call in (operator, operator.normal):
+        rows = torch.stack([call(item) for item in x])
+        torch.testing.assert_close(torch.func.vmap(call)(x), rows)
+        value, tangent = torch.func.jvp(call, (x[0],), (v[0],))
+        torch.testing.assert_close(value, rows[0])
+        torch.testing.assert_close(tangent, call(v[0]))
+        compiled = torch.compile(call, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x[0]), rows[0])
+
+
 @pytest.mark.parametrize(("size", "part"), [((9, 8), (5, 6)), ((6, 7), (6, 3)), ((4, 7, 8), (1, 7, 3))])
 def test_crop_keeps_the_centre(size: tuple[int, ...], part: tuple[int, ...]) -> None:
     operator = Crop(size=size, part=part)
