@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import torch
 from annotated_types import Ge, Gt
@@ -13,14 +14,17 @@ from torch import Tensor
 
 import recon
 from recon.errors import UsageError
+from recon.interfaces import Calibrated, Method
 from recon.methods import Output, finish, linear
 from recon.operators import Operator
+from recon.schema import Part
 from recon_plugins.sigpy.linop import array, seeded
 from recon_plugins.sigpy.sampling import PoissonDisc
 
 __all__ = ["L1WaveletRecon", "SenseRecon", "TotalVariationRecon"]
 
-DEFAULT_MAPS: Mapping[str, Any] = {"use": "espirit"}
+MapsLike = Method | Mapping[str, Any] | str
+"""A calibration: the method itself, its name, or its config."""
 
 
 class Scan(NamedTuple):
@@ -35,8 +39,15 @@ class Scan(NamedTuple):
 class SenseApp(ABC):
     """Base: reconstructs item by item, on the processor, from maps of the operator or of a calibration."""
 
-    maps: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULT_MAPS))
+    maps: Annotated[MapsLike, Part("method")] = "espirit"
     output: Output = "as_is"
+    _given: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+
+    def with_calibration(self, data: Tensor) -> Self:
+        """Return the method that takes its sensitivities from `data`, k-space of the shape of the measurement."""
+        new = copy.copy(self)
+        object.__setattr__(new, "_given", data)
+        return new
 
     @abstractmethod
     def _app(self, y: Any, maps: Any, **scan: Any) -> Any:
@@ -44,7 +55,7 @@ class SenseApp(ABC):
 
     def __call__(self, y: Tensor, operator: Operator) -> Tensor:
         """Reconstruct."""
-        scan = _scan(y, operator, self.maps)
+        scan = _scan(y, operator, self.maps, self._given)
         images = []
         for i, item in enumerate(y):
             mask = (
@@ -168,7 +179,7 @@ class TotalVariationRecon(SenseApp):
         return App(y, maps, self.weight, max_iter=self.iterations, **scan)
 
 
-def _scan(y: Tensor, operator: Operator, calibration: Mapping[str, Any]) -> Scan:
+def _scan(y: Tensor, operator: Operator, calibration: MapsLike, given: Tensor | None) -> Scan:
     """Return what SigPy needs to know of an operator.
 
     Raises
@@ -192,7 +203,10 @@ def _scan(y: Tensor, operator: Operator, calibration: Mapping[str, Any]) -> Scan
         raise UsageError(f"SigPy's apps take Fourier operators of coils, not {type(coils).__name__}")
     maps = getattr(coils, "maps", None)
     if maps is None:
-        maps = recon.build("method", dict(calibration))(y, coils)
+        method = recon.build("method", calibration) if isinstance(calibration, (str, Mapping)) else calibration
+        if given is not None and isinstance(method, Calibrated):
+            method = method.with_calibration(given)
+        maps = method(y, coils)
     elif not isinstance(maps, Tensor):
         maps = coils.maps_for(y)
     space = y.ndim - 2 if points is None else points.shape[-1]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import recon
 from recon.errors import MissingDependencyError, ParameterError, UsageError
-from recon.kspace import fft_centred
+from recon.kspace import fft_centred, ifft_centred
 from recon_plugins.sigpy import (
     FFT,
     NUFFT,
@@ -169,6 +169,15 @@ def test_calibration_data_beside() -> None:
     y = coils(birdcage() * head())
     method = recon.build("method", "sigpy/EspiritCalib", width=12, kernel=4)
     assert torch.equal(method.with_calibration(y)(torch.randn_like(y), coils), method(y, coils))
+    # Reconstruction hands it on; the image of other sensitivities is another one.
+    mask = torch.zeros(SIZE[1], dtype=torch.bool)
+    mask[::2] = True
+    sampled = recon.build("operator", "fourier", mask=mask)
+    sense = recon.build("method", "sigpy/SenseRecon", maps={"use": "espirit", "kernel": 4, "width": 12, "crop": 0.5})
+    with pytest.raises(UsageError, match="centre of k-space was not sampled"):
+        sense(sampled(ifft_centred(y)), sampled)
+    x = sense.with_calibration(y)(sampled(ifft_centred(y)), sampled)
+    assert distance(x.abs(), head().abs()) < 0.1
 
 
 @pytest.mark.parametrize(
