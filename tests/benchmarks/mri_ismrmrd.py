@@ -93,6 +93,7 @@ def main() -> None:
         found = read(paths["plain"]).data.numpy()
         last = records["data"][-1].view(np.complex64).reshape(CHANNELS, SAMPLES)
         equal = np.array_equal(found[-1, :, (options.readouts - 1) % LINES], last)
+        del records, found, last
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(options.repeat):
             for name, run in contenders.items():
