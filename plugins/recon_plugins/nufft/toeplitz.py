@@ -77,13 +77,13 @@ def _convolve(kernel: Tensor, x: Tensor, axes: int) -> Tensor:
 def cheaper(samples: int, size: Sequence[int], eps: float) -> bool:
     """Whether two FFTs of twice the size take less time than going to the samples and back.
 
-    Measured with one thread, in units of the FFTs' time and with f = samples / pixels: 0.3 + f in the plane and 0.4 + f
-    / 2 in space where `eps` leaves the libraries a grid of 1.25 times the size, 1.2 to 2 + f and 0.5 + 0.8 f where it
-    does not. Volumes whose doubled grid would take more than half a GiB a coil go to the samples.
+    Measured with one thread on planes, with f = samples / pixels: at f = 1.25 and eps 1e-3 the samples take 0.8 of the
+    FFTs' time, so they break even at about 1.5, and sooner where a small `eps` makes the libraries double the grid
+    themselves. Volumes whose doubled grid would take more than half a GiB a coil go to the samples.
     """
     pixels = math.prod(size)
     if pixels * 2 ** len(size) > 2**26:
         return False
     fine = eps < 2e-5
-    share = (0.0 if fine else 0.75) if len(size) == 2 else (0.7 if fine else 1.2)
+    share = (0.0 if fine else 1.5) if len(size) == 2 else (0.7 if fine else 1.2)
     return samples > share * pixels
