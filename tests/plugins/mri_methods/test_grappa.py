@@ -149,7 +149,7 @@ def test_calibration_data_beside_the_scan(scan) -> None:
     operator = recon.build("operator", "fourier", mask=mask)
     y, calibration = torch.where(mask, k, 0), torch.zeros_like(k)
     calibration[..., 12:32] = k[..., 12:32]
-    with pytest.raises(UsageError, match="measured in full|too few"):
+    with pytest.raises(UsageError, match=r"measured in full|too few"):
         Grappa()(y, operator)
     assert error(Grappa().with_calibration(calibration)(y, operator), reference) < 0.1
 
@@ -183,5 +183,5 @@ def test_bad_input(scan) -> None:
     with pytest.raises(UsageError, match="cg_sense"):
         Grappa()(torch.zeros(1, 1, 8, 8), recon.build("operator", "gaussian_blur", size=(8, 8), sigma=1.0))
     narrow = every(4, 45, slice(20, 26))
-    with pytest.raises(UsageError, match="only 6 lines .* needs 12"):
+    with pytest.raises(UsageError, match=r"only 6 lines .* needs 12"):
         Grappa()(torch.where(narrow, k, 0), recon.build("operator", "fourier", mask=narrow))

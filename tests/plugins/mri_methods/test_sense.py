@@ -116,11 +116,11 @@ def test_l1_wavelet_raises_a_step_that_is_too_long(small, monkeypatch) -> None:
     from recon_plugins.mri_methods import l1_wavelet
 
     y, operator, _ = small
-    method = L1Wavelet(weight=0.05, scale=1.0, levels=2, shifts=False, iterations=200)
+    method = L1Wavelet(weight=0.05, scale=1.0, levels=2, shifts=False, iterations=80)
     expected = method(y, operator)
     squared_norm = l1_wavelet.squared_norm
     monkeypatch.setattr(l1_wavelet, "squared_norm", lambda *a, **k: 0.1 * squared_norm(*a, **k))
-    torch.testing.assert_close(method(y, operator), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(method(y, operator), expected, atol=1e-3, rtol=0)
 
 
 def test_weights_do_not_depend_on_units(small) -> None:
@@ -136,6 +136,7 @@ def test_weights_do_not_depend_on_units(small) -> None:
 def test_tv_sense_minimises_its_objective(small, sigpy, solver) -> None:
     """Both solvers reach the objective of a long run of the other, and no image by sigpy has a lower one."""
     y, operator, _ = small
+    y = y[:1]
     reference = recon.build("method", "tv", weight=0.03, iterations=60)
     best = reference.objective(reference(y, operator), y, operator)
     x = TVSense(weight=0.03, scale=1.0, solver=solver, iterations=150)(y, operator)
