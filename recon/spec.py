@@ -49,6 +49,10 @@ class Component:
         Endings of the files that a writer leaves beside the one it is asked for, under the same name: ``(".hdr",)``.
     magic
         (offset, bytes) pairs, one of which a reader's files carry; empty when content cannot tell.
+    scan
+        ``"package.module:function"`` of a reader whose files form series: called with a folder, a file or an archive and
+        ``text=``, whether to fill in text fields, it returns a list of `recon.io.series.SeriesInfo` from headers alone.
+        ``recon ls`` calls it, so its module must not import torch.
     adjoint_rtol
         Largest accepted gap of the dot test where the adjoint is not exact, with the reason in
         `expected_failures` left empty. None asks for 1e-6 in float32 and 1e-12 in float64.
@@ -77,6 +81,7 @@ class Component:
     suffixes: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
     magic: tuple[tuple[int, bytes], ...] = ()
+    scan: str | None = None
     adjoint_rtol: float | None = None
     dtypes: tuple[str, ...] = ("float32", "float64")
     expected_failures: tuple[tuple[str, str], ...] = ()
@@ -97,7 +102,7 @@ class Component:
             raise ValueError(f"component kind {self.kind!r} must be one of {', '.join(KINDS)}")
         if not _NAME.match(self.name):
             raise ValueError(f"component name {self.name!r} must match [A-Za-z][A-Za-z0-9_]*")
-        for field, value in (("target", self.target), ("examples", self.examples)):
+        for field, value in (("target", self.target), ("examples", self.examples), ("scan", self.scan)):
             if value is not None and not _TARGET.match(value):
                 raise ValueError(f"{field} {value!r} of component {self.name!r} must read 'package.module:Name'")
         if not self.summary or "\n" in self.summary:

@@ -1,0 +1,168 @@
+"""What the codes of errors and notes about files mean, and what to do. Free of torch; makes docs/error-codes.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["CODES", "PATTERN", "explain"]
+
+PATTERN = re.compile(r"\bRECON-[A-Z0-9]+(?:-[A-Z0-9]+)+\b")
+"""How a code looks in a text."""
+
+_DICOM = {
+    "AMBIGUOUS": (
+        "More than one series, or more than one image in a series, and none was chosen.",
+        "List them with `recon ls` and choose with `--series N` and `--stack N` (`series=`, `stack=` of the reader).",
+    ),
+    "BOMB": (
+        "A file or archive declares far more data than it holds, or grows far beyond its size when unpacked.",
+        "Do not trust it; fetch it again from its source. If it is genuine, unpack it with another tool first.",
+    ),
+    "CODEC": (
+        "The pixels are compressed in a way that no installed decoder reads.",
+        "`pip install 'recon-toolkit[dicom]'`, or export the series uncompressed.",
+    ),
+    "DAMAGED": (
+        "The structure of the file is broken, or the file is cut off.",
+        "Copy or export the file again.",
+    ),
+    "DUPLICATE": (
+        "Several slices lie in one place and nothing in their headers tells them apart; exact copies are dropped "
+        "with a note of this code.",
+        "Remove the slices that do not belong, or split the series.",
+    ),
+    "EMPTY": ("No DICOM file was found.", "Give the folder, file or zip archive that holds the series."),
+    "GAP": (
+        "Slices are missing inside the volume; the message lists where. As a note: they were interpolated.",
+        "Find them, or accept interpolated ones with `--allow-gaps`.",
+    ),
+    "GEOMETRY": (
+        "Position, orientation or pixel spacing is missing, is no number, or contradicts itself.",
+        "Export the series again with its geometry. It is never guessed.",
+    ),
+    "GRID": (
+        "Slices of one image have different numbers or sizes of pixels.",
+        "Split the series, one folder for each grid.",
+    ),
+    "KIND": (
+        "Not an image of a kind that is read: colours, a report, a dose, a segmentation, or no pixels at all.",
+        "Leave it out; `recon ls` says what each series is.",
+    ),
+    "LENGTH": ("An element of the header is longer than the file.", "Copy or export the file again."),
+    "MIXED": (
+        "Slices of one image differ in what they show.",
+        "Split the series into folders.",
+    ),
+    "MOSAIC": (
+        "A Siemens mosaic whose layout is not told by its private header.",
+        "Export it again with the private header, or as single slices.",
+    ),
+    "MULTIFRAME": (
+        "An enhanced multi-frame image whose frames do not say where they lie or what they are.",
+        "Export it as single slices.",
+    ),
+    "NESTING": ("Sequences are nested too deeply.", "The file is damaged or hostile; fetch it again."),
+    "NOT-DICOM": ("A file that was named is no DICOM file: the mark DICM is missing.", "Give a DICOM file."),
+    "ORIENTATION": (
+        "Slices of one image have different orientations.",
+        "Move localizers away, or choose one image with `--stack N`.",
+    ),
+    "PIXELS": (
+        "The pixels do not have the size that the header declares.",
+        "Export the file again.",
+    ),
+    "PROJECTION": (
+        "A projection of a CT scan (DICOM-CT-PD), not an image.",
+        "Give the folder of all views to `recon reconstruct`.",
+    ),
+    "RESCALE": (
+        "Slope, intercept or value table of the header cannot be used.",
+        "Export the file again; values are never guessed.",
+    ),
+    "SUV": (
+        "Standardised uptake values were asked for, and a field that they need is missing or odd.",
+        "Read the series in Bq/ml, without `suv`.",
+    ),
+    "SYNTAX": (
+        "The file does not say how it is encoded (TransferSyntaxUID).",
+        "Export the file again.",
+    ),
+    "TILT": (
+        "The gantry was tilted, so slices are sheared against each other. As a note: the affine holds the shear.",
+        "`--untilt` resamples to a grid with right angles.",
+    ),
+    "TRUNCATED": ("The file ends before its pixels do.", "Copy the file again; missing pixels are never filled in."),
+    "UNEVEN": (
+        "The distance between slices varies, or slices are off a straight line. As a note: they were interpolated.",
+        "Choose one part with `--stack N`, or accept interpolated slices with `--allow-gaps`.",
+    ),
+    "ZIP": ("The archive is encrypted or damaged.", "Unpack it first."),
+}
+
+_CTPD = {
+    "ANGLES": ("Angles of the views look like degrees.", "Correct the export: (7031,1001) is in radians."),
+    "DAMAGED": ("A view is damaged or cut off.", "Copy it again."),
+    "DETECTOR": ("The detector is neither cylindrical nor flat.", "Such scans are not supported."),
+    "DUPLICATE": ("Instance numbers come twice.", "Give each scan a folder of its own."),
+    "EMPTY": ("No view was found.", "Give the folder of all views."),
+    "FFS": (
+        "The focal spot flies in a way that the chosen geometry cannot hold.",
+        "Read the scan as `geometry: fan`.",
+    ),
+    "GAP": ("Views are missing; the message says where.", "Find them."),
+    "GRID": ("A view's pixels do not hold the declared detector.", "Export the scan again."),
+    "KIND": (
+        "Not a view that is read: no detector tag, compressed, big-endian or multi-frame.",
+        "Leave it out, or convert it to plain single views.",
+    ),
+    "LOG": ("No logarithm was taken.", "Normalise by air and take the logarithm first."),
+    "MIXED": ("Views of several detectors or distances.", "Give each scan a folder of its own."),
+    "NOT-DICOM": ("A file that was named is no DICOM file.", "Give DICOM files."),
+    "ORDER": ("Angles do not follow the instance numbers.", "Number the views anew."),
+    "RANGE": (
+        "Slices were asked for that no half turn above and below sees.",
+        "Choose slices within the range that the message tells.",
+    ),
+    "SPECTRA": ("Several spectra.", "Give each a folder of its own."),
+    "TABLE": ("The table's feed is uneven, which is no helix.", "Read the scan as `geometry: fan`."),
+    "TAG": ("A field that the geometry needs is missing or no usable number.", "Export the scan again."),
+    "VALUES": ("Line integrals that are not finite.", "Check RescaleSlope and export the scan again."),
+}
+
+_IMAGE = {
+    "CHECKSUM": ("Packed data do not match their checksum.", "The file is damaged; fetch it again."),
+    "HEADER": ("The header contradicts itself or holds what cannot be represented.", "Write the file again."),
+    "SIZE": (
+        "The image is larger than the limit, or than memory.",
+        "Raise the reader's limit if the file is trusted, or crop it with another tool.",
+    ),
+    "TRUNCATED": ("The file ends before its data do.", "Copy it again; missing voxels are never filled in."),
+}
+
+_NIFTI = {
+    "AFFINE": (
+        "The form that places the image is not finite, singular, or not there.",
+        "Correct it with another tool, or choose the other form with `form` of the reader.",
+    ),
+    "HEADER": (
+        "The header is damaged or against the standard.",
+        "Write the file again; nothing is put right by guessing.",
+    ),
+}
+
+CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        f"RECON-{family}-{name}": text
+        for family, table in (("CTPD", _CTPD), ("DICOM", _DICOM), ("IMAGE", _IMAGE), ("NIFTI", _NIFTI))
+        for name, text in sorted(table.items())
+    }
+)
+"""Each code with what it means and what to do."""
+
+
+def explain(code: str) -> str:
+    """Return what a code means and what to do, or nothing for an unknown one."""
+    meaning, fix = CODES.get(code, ("", ""))
+    return f"{meaning} {fix}".strip()
