@@ -50,7 +50,7 @@ class Component:
     magic
         (offset, bytes) pairs, one of which a reader's files carry; empty when content cannot tell.
     scan
-        ``"package.module:function"`` of a reader whose files form series: called with a folder, a file or an archive and
+        ``"package.module:function"`` of a reader whose files form series: called with a folder, file or archive and
         ``text=``, whether to fill in text fields, it returns a list of `recon.io.series.SeriesInfo` from headers alone.
         ``recon ls`` calls it, so its module must not import torch.
     adjoint_rtol

@@ -6,6 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 __all__ = [
     "assignment",
     "batches",
+    "clean",
     "config_from",
     "measurement_from",
     "method_from",
@@ -29,6 +31,7 @@ __all__ = [
     "positive",
     "reader_from",
     "sizes",
+    "status",
     "track",
 ]
 
@@ -125,3 +128,21 @@ def track(parts: Sequence[T], text: str) -> Iterator[T]:
     from rich.progress import track as bar
 
     yield from bar(parts, description=text, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Show a line while something of unknown length is done, where there is a terminal."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def clean(text: str) -> str:
+    """Return text of a file without characters that move a terminal's cursor or reverse what it shows."""
+    return "".join(character if character.isprintable() else "?" for character in text)

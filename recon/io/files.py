@@ -16,7 +16,17 @@ from recon.io.image import Image
 from recon.io.measurement import Measurement
 from recon.registry import Entry, registry
 
-__all__ = ["FOLDER", "check_output", "find_reader", "is_known", "read", "suffixes", "write"]
+__all__ = [
+    "FOLDER",
+    "check_output",
+    "find_reader",
+    "is_known",
+    "read",
+    "reader_name",
+    "suffixes",
+    "write",
+    "writer_name",
+]
 
 FOLDER = "/"
 """Stands among the `suffixes` of a reader or writer for folders."""
@@ -68,13 +78,25 @@ def is_known(path: Path) -> bool:
     return any(_suffix(entry, path) for entry in entries) or bool(_candidates(path, entries))
 
 
+def reader_name(path: Path) -> str:
+    """Return the name of the reader that `read` takes for a file or folder; errors as there."""
+    chosen = type(find_reader(path))
+    target = f"{chosen.__module__}:{chosen.__qualname__}"
+    return next(entry.qualified for entry in registry().entries("reader") if entry.component.target == target)
+
+
+def writer_name(path: Path, item: Image | Measurement) -> str:
+    """Return the name of the writer that `write` takes; errors as there."""
+    return _writer(path, item).qualified
+
+
 def suffixes(reader: Config) -> tuple[str, ...]:
     """Return the suffixes that a reader declares."""
     name = reader if isinstance(reader, str) else str(reader["use"])
     return registry().find("reader", name).component.suffixes
 
 
-def write(image: Image | Measurement, path: str | Path, *, writer: str | None = None) -> None:
+def write(image: Image | Measurement, path: str | Path, *, writer: Config | None = None) -> None:
     """Write an image or a measurement to a file; the suffix chooses the format.
 
     The file appears when it is complete; an existing one is replaced. A name without a suffix is that of a new folder,
@@ -87,7 +109,7 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
     path
         The file or new folder; the folder that it is in must exist.
     writer
-        Name of the writer to use, whatever the suffix.
+        The writer to use, whatever the suffix: its name, or ``{"use": name, ...parameters}``.
 
     Raises
     ------
@@ -95,8 +117,12 @@ def write(image: Image | Measurement, path: str | Path, *, writer: str | None = 
         If no writer or more than one knows the suffix, or the format cannot hold what is to be written.
     """
     path = Path(path)
-    entry = registry().find("writer", writer) if writer else _writer(path, image)
-    chosen = build("writer", entry.qualified)
+    if writer:
+        entry = registry().find("writer", writer if isinstance(writer, str) else str(writer["use"]))
+        chosen = build("writer", writer)
+    else:
+        entry = _writer(path, image)
+        chosen = build("writer", entry.qualified)
     place = atomic_folder if _writes_folder(entry, path) else atomic_file
     try:
         with place(path) as temporary:
