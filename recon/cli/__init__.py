@@ -26,6 +26,7 @@ class Verb:
 
 VERBS = (
     Verb("demo", "reconstruct real MRI and CT images, classical against learned, in about two minutes", "demo"),
+    Verb("ls", "list the studies and series of a folder, and what would keep them from being read", "ls"),
     Verb("info", "say what a file holds", "info"),
     Verb("check-data", "say what is wrong with a file or a folder of data", "check_data"),
     Verb("train", "train the model of an experiment file", "train"),
@@ -33,6 +34,8 @@ VERBS = (
     Verb("reconstruct", "turn a measurement file into an image file", "reconstruct"),
     Verb("simulate", "turn an image file into a measurement file", "simulate"),
     Verb("convert", "copy an image into another file format, geometry intact", "convert"),
+    Verb("deidentify", "copy DICOM images without what names the patient", "deidentify"),
+    Verb("montage", "draw three orthogonal slices of an image, beside a result and its error", "montage"),
     Verb("view", "show an image or a measurement as a PNG picture", "view"),
     Verb("bench", "measure the speed of an operator or a model on this machine", "bench"),
     Verb("plugins", "list the installed plugins and their components", "plugins"),
