@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from recon.errors import UsageError
-from recon.interfaces import CoilOperator
+from recon.interfaces import Calibrated, CoilOperator, Method
 from recon.kspace import root_sum_of_squares
 from recon.methods import linear
 from recon.operators import LinearOperator, Operator
 from recon_plugins.mri_methods.sense import MapsLike, combined, estimated_maps
 
-__all__ = ["cartesian", "combined_image"]
+__all__ = ["calibrated", "cartesian", "combined_image"]
 
 
 def cartesian(operator: Operator, y: Tensor) -> tuple[LinearOperator, Tensor | None]:
@@ -34,6 +34,11 @@ def cartesian(operator: Operator, y: Tensor) -> tuple[LinearOperator, Tensor | N
     if y.ndim != coils.dimensions + 2:
         raise UsageError(f"k-space of {coils.dimensions} axes is (batch, coil, *k), not {tuple(y.shape)}")
     return coils, coils.mask_for(y.shape[2:], y.device)
+
+
+def calibrated(method: Method | None, data: Tensor) -> Method | None:
+    """Return a method that takes its calibration from `data`, if it takes any."""
+    return method.with_calibration(data) if isinstance(method, Calibrated) else method
 
 
 @torch.no_grad()

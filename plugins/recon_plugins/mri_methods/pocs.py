@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 import torch
 from annotated_types import Ge, Gt
@@ -15,6 +15,7 @@ from recon.kspace import fft_centred, ifft_centred, root_sum_of_squares
 from recon.methods import Output, finish
 from recon.operators import Operator
 from recon.schema import Part
+from recon_plugins.mri_methods.cartesian import calibrated
 from recon_plugins.mri_methods.partial_fourier import PartialFourier
 
 __all__ = ["POCS"]
@@ -51,6 +52,10 @@ class POCS:
     change: Annotated[float, Ge(0)] = 0.0
     fill: Annotated[Method | None, Part("method")] = None
     output: Output = "as_is"
+
+    def with_calibration(self, data: Tensor) -> Self:
+        """Return the method that fills in by what `data` tell, k-space of the shape of the measurement."""
+        return replace(self, fill=calibrated(self.fill, data))
 
     @torch.no_grad()
     def __call__(self, y: Tensor, operator: Operator) -> Tensor:

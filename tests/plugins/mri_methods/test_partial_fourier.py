@@ -90,6 +90,12 @@ def test_after_grappa(coil_maps, phantom) -> None:
     for name in ("homodyne", "pocs"):
         method = recon.build("method", name, fill="grappa")
         assert (method(y, operator) - reference).norm() < 0.8 * by_grappa
+        # Calibration data reach the method that fills in.
+        torch.testing.assert_close(method.with_calibration(y)(y, operator), method(y, operator))
+        lines = torch.zeros(44, dtype=torch.bool)
+        lines[12::2] = True
+        sparse = recon.build("operator", "fourier", mask=lines)
+        assert (method.with_calibration(y)(sparse(images), sparse) - reference).norm() < by_grappa
         with pytest.raises(UsageError, match="undersampled otherwise too: set fill to grappa"):
             recon.build("method", name)(y, operator)
         with pytest.raises(UsageError, match="does not fill in"):
