@@ -20,6 +20,10 @@ _DICOM = {
         "A file or archive declares far more data than it holds, or grows far beyond its size when unpacked.",
         "Do not trust it; fetch it again from its source. If it is genuine, unpack it with another tool first.",
     ),
+    "BURNED-IN": (
+        "The pixels of an image are likely to show text, which may name the patient; it was not de-identified.",
+        "Look at it; if it shows none, `recon deidentify --force` copies it.",
+    ),
     "CODEC": (
         "The pixels are compressed in a way that no installed decoder reads.",
         "`pip install 'recon-toolkit[dicom]'`, or export the series uncompressed.",
@@ -131,7 +135,31 @@ _CTPD = {
     "VALUES": ("Line integrals that are not finite.", "Check RescaleSlope and export the scan again."),
 }
 
+_HDF5 = {
+    "DAMAGED": ("The file is not HDF5, or its structure is broken.", "Copy it again."),
+    "KIND": (
+        "There is no such dataset in the file, or it holds no image of numbers.",
+        "Name the dataset with `dataset` of the reader.",
+    ),
+    "UNSAFE": (
+        "Data that lie in other files, behind a link, or that declare far more than they store.",
+        "Copy the data themselves into one file with a tool that you trust.",
+    ),
+}
+
 _IMAGE = {
+    "AFFINE": ("The axes that place the image are not finite, or singular.", "Correct the header with another tool."),
+    "CODEC": ("The data are packed or stored in a way that is not read.", "Write the file again, raw or gzipped."),
+    "GRID": ("The pictures of a stack differ in size or kind.", "Give each stack a folder of its own."),
+    "OUTSIDE": (
+        "The header names data outside its own folder, or in several files.",
+        "Write the image as one file, or put its data beside the header.",
+    ),
+    "READER": ("More than one reader accepts the file.", "Say which with `--reader` (`reader=` of `recon.read`)."),
+    "UNKNOWN": (
+        "No reader recognises the content.",
+        "Check that the file is whole; `recon plugins` lists the readers.",
+    ),
     "CHECKSUM": ("Packed data do not match their checksum.", "The file is damaged; fetch it again."),
     "HEADER": ("The header contradicts itself or holds what cannot be represented.", "Write the file again."),
     "SIZE": (
@@ -142,6 +170,14 @@ _IMAGE = {
 }
 
 _NIFTI = {
+    "FORMS": (
+        "A note: sform and qform place the image more than 0.1 mm apart; the message says which was taken.",
+        "Choose the other with `form` of the reader if it is the right one.",
+    ),
+    "UNORIENTED": (
+        "A note: both form codes are 0, so the file does not say where in the patient the image is.",
+        "Left and right cannot be told from the file; its voxel size can.",
+    ),
     "AFFINE": (
         "The form that places the image is not finite, singular, or not there.",
         "Correct it with another tool, or choose the other form with `form` of the reader.",
@@ -155,7 +191,7 @@ _NIFTI = {
 CODES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         f"RECON-{family}-{name}": text
-        for family, table in (("CTPD", _CTPD), ("DICOM", _DICOM), ("IMAGE", _IMAGE), ("NIFTI", _NIFTI))
+        for family, table in (("CTPD", _CTPD), ("DICOM", _DICOM), ("HDF5", _HDF5), ("IMAGE", _IMAGE), ("NIFTI", _NIFTI))
         for name, text in sorted(table.items())
     }
 )

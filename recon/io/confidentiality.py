@@ -63,7 +63,8 @@ _DUMMIES = {
 _DUMMY = {"DA": "19000101", "TM": "000000", "DT": "19000101000000", "SH": "1", "LO": "1"}
 
 _REMOVED_GROUPS = {0x0000, 0x0002, 0x0010, 0x0012, 0x0032, 0x0038, 0x0088, 0x0400, 0x2110, 0x4008, 0xFFFA, 0xFFFC}
-"""Messages, file meta information, patient, clinical trial, request, visit, icons, signatures and audit, print, interpretation, padding."""
+"""Messages, file meta information, patient, clinical trial, request, visit, icons, signatures and audit, print,
+interpretation, padding."""
 
 _REMOVED = {
     "ActualHumanPerformersSequence", "AdmittingDiagnosesCodeSequence", "AffectedSOPInstanceUID",
