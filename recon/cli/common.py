@@ -33,6 +33,7 @@ __all__ = [
     "sizes",
     "status",
     "track",
+    "window_from",
 ]
 
 
@@ -97,6 +98,31 @@ def method_from(text: str, changes: Iterable[tuple[str, Any]] = ()) -> Method:
 def reader_from(text: str | None) -> Any:
     """Return the config of the reader that ``--reader`` names, or None."""
     return None if text is None else config_from(text, "--reader")
+
+
+def window_from(words: Sequence[str]) -> str | tuple[float, float]:
+    """Read ``--window``: the name of a preset, or centre and width.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    from recon.io.windows import window_limits
+
+    window: str | tuple[float, float] = words[0]
+    if len(words) == 2:
+        try:
+            window = float(words[0]), float(words[1])
+        except ValueError:
+            raise UsageError(f"--window takes a name, or centre and width, not {' '.join(words)!r}") from None
+    elif len(words) > 2:
+        raise UsageError(f"--window takes a name, or centre and width, not {' '.join(words)!r}: give it last")
+    try:
+        window_limits(window)
+    except UsageError as error:
+        raise UsageError(f"--window: {error}") from None
+    return window
 
 
 def measurement_from(path: Path, reader: str | None = None) -> Measurement:

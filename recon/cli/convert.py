@@ -1,34 +1,74 @@
 """Copy an image into another file format; the suffix of OUT chooses it. Values and geometry stay as they are.
 
-recon convert dicom_folder/ volume.nii.gz
-recon convert knee.h5 reference.nii.gz --reference
+A name without a suffix is that of a new folder: a derived DICOM series. With --batch, every image of every series below
+a folder is converted; what is finished is not done again, and what cannot be read does not stop the rest.
+
+  recon convert dicom_folder/ volume.nii.gz --series 2
+  recon convert dicom_folder/ volume.nii.gz --allow-gaps --untilt
+  recon convert result.nii.gz derived/ --like dicom_folder/
+  recon convert volume.nii.gz middle.png --window lung
+  recon convert archive/ volumes/ --batch
+  recon convert knee.h5 reference.nii.gz --reference
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import reader_from
-from recon.errors import UsageError
+from recon.cli.common import positive, reader_from, window_from
+from recon.errors import ParameterError, UsageError
 
-__all__ = ["add_arguments", "run"]
+if TYPE_CHECKING:
+    from recon.io import Image, Measurement
+
+__all__ = ["READING", "WRITING", "add_arguments", "reading", "run", "writing"]
+
+READING = {"series": "--series", "stack": "--stack", "gaps": "--allow-gaps", "untilt": "--untilt"}
+"""Parameters of readers that have options here."""
+
+WRITING = {"like": "--like", "window": "--window"}
+"""Parameters of writers that have options here."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``recon convert``."""
     parser.add_argument("source", type=Path, metavar="IN", help="file, or folder of a DICOM series")
-    parser.add_argument("target", type=Path, metavar="OUT", help="file to write")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file or folder to write")
     parser.add_argument("--reference", action="store_true", help="write the reference image of a measurement file")
+    parser.add_argument("--series", type=positive, metavar="N", help="series to read, as recon ls numbers them")
+    parser.add_argument("--stack", type=positive, metavar="N", help="image of the series, as recon ls numbers them")
+    parser.add_argument("--allow-gaps", action="store_true", help="interpolate missing and uneven slices, with a note")
+    parser.add_argument("--untilt", action="store_true", help="resample a scan of a tilted gantry to right angles")
+    parser.add_argument(
+        "--like", type=Path, metavar="DICOM", help="source series that a derived DICOM series refers to"
+    )
+    parser.add_argument(
+        "--window", nargs="+", metavar="NAME", help="black and white of a picture or DICOM: a preset, or CENTRE WIDTH"
+    )
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever IN looks like")
-    parser.add_argument("--writer", help="writer to use, whatever the suffix of OUT")
+    parser.add_argument("--writer", help="writer, by name or YAML config, whatever the suffix of OUT")
+    parser.add_argument(
+        "--batch", action="store_true", help="convert all series below the folder IN into the folder OUT"
+    )
+    parser.add_argument(
+        "--suffix",
+        default=".nii.gz",
+        metavar="SUFFIX",
+        help="format of a batch (default .nii.gz; '/' for DICOM folders)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and write under the new name."""
-    from recon.io import Image, Measurement, read, write
+    if arguments.batch:
+        from recon.cli.batch import run_batch
 
-    item: Image | Measurement | None = read(arguments.source, reader=reader_from(arguments.reader))
+        return run_batch(arguments)
+    from recon.io import Measurement, write
+
+    item: Image | Measurement | None = reading(arguments.source, options(arguments), arguments.reader)
     if arguments.reference:
         item = item.reference if isinstance(item, Measurement) else None
         if item is None:
@@ -37,8 +77,77 @@ def run(arguments: argparse.Namespace) -> int:
     if isinstance(item, Measurement) and arguments.target.suffix != ".h5" and arguments.writer is None:
         has = ", or add --reference to write its reference image" if item.reference is not None else ""
         raise UsageError(f"{arguments.source} is a measurement: reconstruct it first (recon reconstruct){has}")
-    write(item, arguments.target, writer=arguments.writer)
+    write(item, arguments.target, writer=writing(item, arguments))
     for note in item.notes:
         print(f"note: {note}")
     print(arguments.target)
     return 0
+
+
+def options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters that the options ask of the reader."""
+    asked: dict[str, Any] = {"series": arguments.series, "stack": arguments.stack}
+    asked["gaps"] = "resample" if arguments.allow_gaps else None
+    asked["untilt"] = arguments.untilt or None
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def reading(source: Path, asked: dict[str, Any], reader: str | None) -> Image | Measurement:
+    """Read a file or folder by the reader that is named or fits, with the parameters that options ask for.
+
+    Raises
+    ------
+    UsageError
+        If the reader has no such parameter.
+    """
+    from recon.io import read
+    from recon.io.files import reader_name
+
+    config = reader_from(reader)
+    if not asked:
+        return read(source, reader=config)
+    named = reader_name(source) if config is None else config
+    try:
+        return read(source, reader=_with(named, asked))
+    except ParameterError as error:
+        raise _no_option(error, READING) from None
+
+
+def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
+    """Return the config of the writer, with the parameters that options ask for; None where the suffix decides.
+
+    Raises
+    ------
+    UsageError
+        If the writer has no such parameter.
+    """
+    from recon.building import build
+    from recon.cli.common import config_from
+    from recon.io.files import writer_name
+
+    config = None if arguments.writer is None else config_from(arguments.writer, "--writer")
+    asked = {
+        "like": None if arguments.like is None else str(arguments.like),
+        "window": None if arguments.window is None else window_from(arguments.window),
+    }
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if not asked:
+        return config
+    config = _with(writer_name(arguments.target, item) if config is None else config, asked)
+    try:
+        build("writer", config)
+    except ParameterError as error:
+        raise _no_option(error, WRITING) from None
+    return config
+
+
+def _with(config: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    return {**({"use": config} if isinstance(config, str) else config), **asked}
+
+
+def _no_option(error: ParameterError, names: dict[str, str]) -> UsageError | ParameterError:
+    """Tell in the words of the command line which option a format has no use for."""
+    for path, _ in error.problems:
+        if path and path[0] in names:
+            return UsageError(f"{names[str(path[0])]} does not go with {error.subject} or its value: {error}")
+    return error
