@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recon.errors import FileFormatError
+from recon.errors import CodedFileError, FileFormatError
 
 __all__ = ["MAGIC", "attribute_text", "dataset", "memory_map", "open_hdf5"]
 
@@ -44,7 +44,9 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             yield file
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
-        raise FileFormatError(f"{path} is not a readable HDF5 file (damaged or cut off?): {reason}") from error
+        raise CodedFileError(
+            "RECON-HDF5-DAMAGED", f"{path} is not a readable HDF5 file (damaged or cut off?): {reason}"
+        ) from error
 
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
@@ -63,16 +65,21 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise FileFormatError(f"{where} is a link; only data inside the file itself are read")
+            raise CodedFileError("RECON-HDF5-UNSAFE", f"{where} is a link; only data inside the file itself are read")
     found = group[name]
     if not isinstance(found, h5py.Dataset):
         raise FileFormatError(f"{where} is a {type(found).__name__.lower()}, not a dataset")
     if found.external or found.is_virtual:
-        raise FileFormatError(f"{where} keeps its data in other files; only data inside the file itself are read")
+        raise CodedFileError(
+            "RECON-HDF5-UNSAFE", f"{where} keeps its data in other files; only data inside the file itself are read"
+        )
     declared = math.prod(found.shape or (0,)) * found.dtype.itemsize
     stored = found.id.get_storage_size()
     if declared > MAX_UNCHECKED and declared > MAX_RATIO * stored:
-        raise FileFormatError(f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile")
+        raise CodedFileError(
+            "RECON-HDF5-UNSAFE",
+            f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile",
+        )
     return found
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from recon.errors import FileFormatError
 from recon.io.listing import list_files
-from recon_datasets.nifti.header import is_zipped, opened
-from recon_datasets.nifti.reader import to_numbers
+from recon_datasets.nifti.header import Header, read_header
+from recon_datasets.nifti.reader import read_voxels
 
 __all__ = ["NiftiDataset"]
 
@@ -26,7 +26,7 @@ class NiftiDataset:
     """Slices or volumes of NIfTI files, in the files' own axes: nothing is turned or resampled.
 
     Items: ``image`` (1, h, w) for slices and (1, z, y, x) for volumes, float32 or complex64. The volumes of a 4-D file
-    are taken one by one. Slices of uncompressed files are read alone; of gzipped ones, the last volumes are kept.
+    are taken one by one. Slices across z of uncompressed files are read alone; of others, the last volumes are kept.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class NiftiDataset:
     divide_by
         A number, or "maximum" for the largest magnitude of each volume: networks want values of about 1.
     cache
-        Number of gzipped volumes that a process keeps.
+        Number of volumes that a process keeps; of uncompressed files, mostly as a map that takes no memory.
 
     Raises
     ------
@@ -76,12 +76,12 @@ class NiftiDataset:
         """One row (file, volume, slice) per item; slice is -1 for volumes."""
         rows = []
         for number, path in enumerate(self.files):
-            with opened(path) as (image, _):
-                shape = (*image.shape, 1, 1)
-                if len(image.shape) > 4 or image.get_data_dtype().names is not None:
-                    raise FileFormatError(
-                        f"{path} holds vectors or colours, shape {image.shape}; this dataset takes scalars"
-                    )
+            header = read_header(path)
+            shape = (*header.shape, 1, 1)
+            if len(header.shape) > 4 or header.colours:
+                raise FileFormatError(
+                    f"{path} holds vectors or colours, shape {header.shape}; this dataset takes scalars"
+                )
             slices = range(shape[AXES.index(self.axis)]) if self.items == "slices" else (-1,)
             rows += [(number, volume, cut) for volume in range(shape[3]) for cut in slices]
         return np.array(rows)
@@ -109,21 +109,19 @@ class NiftiDataset:
     def _read(self, number: int, volume: int, cut: int) -> np.ndarray:
         if cut < 0:
             return self._volume(number, volume)
+        header = read_header(self.files[number])
+        if header.voxels.packing == "raw" and self.axis == "z":
+            across = header.shape[0] * header.shape[1]
+            slices = (*header.shape, 1)[2]
+            return read_voxels(header, header.shape[:2], first=(volume * slices + cut) * across)[0]
         where: list[Any] = [slice(None)] * 3
         where[AXES.index(self.axis)] = cut
-        path = self.files[number]
-        if is_zipped(path):
-            return self._volume(number, volume)[tuple(where)]
-        with opened(path) as (image, _):
-            index = (*where, volume)[: len(image.shape)]
-            return to_numbers(image, index)
+        return self._volume(number, volume)[tuple(where)]
 
     def _volume(self, number: int, volume: int) -> np.ndarray:
         key = (number, volume)
         if key not in self._volumes:
-            with opened(self.files[number]) as (image, _):
-                values = to_numbers(image, (..., volume)) if len(image.shape) == 4 else to_numbers(image)
-            self._volumes[key] = values[..., None] if values.ndim == 2 else values
+            self._volumes[key] = _volume(read_header(self.files[number]), volume)
             while len(self._volumes) > self.cache:
                 self._volumes.popitem(last=False)
         self._volumes.move_to_end(key)
@@ -135,3 +133,9 @@ class NiftiDataset:
             largest = float(np.abs(self._volume(number, volume)).max())
             self._maxima[key] = largest if largest > 0 else 1.0
         return self._maxima[key]
+
+
+def _volume(header: Header, volume: int) -> np.ndarray:
+    """Read one volume, (x, y, z)."""
+    shape = (*header.shape, 1)[:3]
+    return read_voxels(header, shape, first=volume * int(np.prod(shape, dtype=np.int64)))[0]

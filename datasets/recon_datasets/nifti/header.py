@@ -2,168 +2,231 @@
 
 from __future__ import annotations
 
-import gzip
-import logging
 import math
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 
-from recon.errors import FileFormatError
+from recon.errors import CodedFileError, FileFormatError
+from recon.io.stored_array import LIMIT, StoredArray
 
-__all__ = ["Geometry", "geometry", "is_nifti", "is_zipped", "opened"]
+__all__ = ["Form", "Header", "is_nifti", "read_header"]
 
-# Deflate cannot shrink further than 1032:1.
-MAX_RATIO = 1032
+Form = Literal["standard", "sform", "qform"]
+
 FORM_TOLERANCE = 0.1
 """Distance in mm by which sform and qform may differ over the volume without a note."""
 
 _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
-_TO_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
-# What nibabel and gzip raise on damaged files.
-_DAMAGE = (
-    ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError, OverflowError,
-    MemoryError,
-)  # fmt: skip
+_TO_MM = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
+_LONGEST = 540  # bytes of a NIfTI-2 header; one of NIfTI-1 has 348
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
-    """Affine, voxel size (x, y, z) in mm, the space that the affine refers to, and notes."""
+class Header:
+    """What a file holds.
 
+    Parameters
+    ----------
+    shape
+        Shape of the file's array: (x, y[, z[, t[, v]]]).
+    voxels
+        Where the numbers lie; those of colours one after the other, with as many `colours` a voxel.
+    colours
+        0 for scalars, 3 for RGB, 4 for RGBA.
+    affine
+        4x4 to RAS+ mm, or None where both form codes are 0.
+    voxel_size
+        (x, y, z) in mm.
+    space
+        What the affine refers to.
+    notes
+        What is odd.
+    """
+
+    shape: tuple[int, ...]
+    voxels: StoredArray
+    colours: int
     affine: np.ndarray | None
     voxel_size: tuple[float, ...]
     space: str | None
     notes: tuple[str, ...]
 
 
-def is_zipped(path: Path) -> bool:
-    """Whether the file is a gzip stream, whatever its suffix."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
 def is_nifti(path: Path) -> bool:
-    """Whether the file, or what it holds gzipped, carries a NIfTI mark."""
-    try:
-        with gzip.open(path) if is_zipped(path) else path.open("rb") as file:
-            head = file.read(352)
-    except (OSError, EOFError, zlib.error):
-        return False
-    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+    """Whether the file, or what it holds gzipped, carries the mark of a NIfTI file."""
+    return _kind(_head(path)) is not None
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, IO[bytes]]]:
-    """Open an image with nibabel, and its stream; the data are read through ``dataobj``, inside the block.
+def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> Header:
+    """Read and check a header.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or not, whatever its suffix.
+    form
+        "standard" takes the sform if its code is not 0, else the qform if its is not; "sform" and "qform" take that
+        one if its code is not 0.
+    limit
+        Largest size in bytes of the voxels.
 
     Raises
     ------
     FileFormatError
-        If there is no such file, or it is damaged, cut off, or not NIfTI.
+        If there is no such file or it is not NIfTI.
+    CodedFileError
+        RECON-NIFTI-HEADER, RECON-NIFTI-AFFINE, or what `StoredArray.check` raises.
     """
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    if not is_nifti(path):
-        raise FileFormatError(f"{path} is not a single-file NIfTI image (no 'n+1' or 'n+2' mark), or is cut off")
-    zipped = is_zipped(path)
-    try:
-        # Content decides, not the suffix: a gzip file may be called .nii and the other way round.
-        with cast("IO[bytes]", gzip.open(path) if zipped else path.open("rb")) as stream:
-            head = stream.read(4)
-            stream.seek(0)
-            second = 540 in (int.from_bytes(head, "little"), int.from_bytes(head, "big"))
-            image = _load(nib.Nifti2Image if second else nib.Nifti1Image, stream, path)
-            _check_size(image, path, path.stat().st_size * (MAX_RATIO if zipped else 1))
-            yield image, stream
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise FileFormatError(f"{path} is not a readable NIfTI image (damaged or cut off?): {reason}") from error
-
-
-def geometry(image: Any, path: Path) -> Geometry:
-    """Apply the standard's rule: the sform if its code is not 0, else the qform if its is not, else unknown.
-
-    Raises
-    ------
-    FileFormatError
-        If the affine is not finite or is singular.
-    """
-    header = image.header
-    notes: list[str] = []
-    try:
-        unit = header.get_xyzt_units()[0]
-    except KeyError:
-        unit = "unknown"
-    scale = _TO_MM[unit]
-    if scale != 1:
-        notes.append(f"lengths converted from {unit} to mm")
-    sizes = tuple(float(size) * scale for size in header.get_zooms()[:3])
-    sform, sform_code = header.get_sform(coded=True)
-    try:
-        qform, qform_code = header.get_qform(coded=True)
-    except (HeaderDataError, ValueError) as error:
-        qform, qform_code = None, 0
-        if not sform_code:
-            raise FileFormatError(f"{path} has a damaged qform: {error}") from error
-    affine, code = (sform, sform_code) if sform_code else (qform, qform_code)
-    if not code:
-        return Geometry(None, sizes, None, (*notes, "no orientation in the file: both form codes are 0"))
-    affine = np.array(affine, dtype=np.float64)
-    affine[:3] *= scale
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        form = "sform" if sform_code else "qform"
-        raise FileFormatError(
-            f"{path} has a {form} that is not finite or is singular; correct it, or set its code to 0"
+    head = _head(path)
+    kind = _kind(head)
+    if kind is None:
+        raise CodedFileError(
+            "RECON-NIFTI-HEADER",
+            f"{path} is not a single-file NIfTI image (no 'n+1' or 'n+2' mark), or is cut off",
         )
-    if sform_code and qform_code and _distance(sform, qform, image.shape) * scale > FORM_TOLERANCE:
-        notes.append("sform and qform disagree: the sform is used")
-    return Geometry(affine, sizes, _SPACES.get(int(code)), tuple(notes))
+    # nibabel finds the byte order; what it would put right by guessing is refused here instead.
+    header = kind(head[: kind.template_dtype.itemsize], check=False)
+    shape, dtype, offset = _layout(header, path)
+    names = dtype.names
+    slope, inter = (1.0, 0.0) if names else _scaling(header, path)
+    colours = len(names) if names else 0
+    voxels = StoredArray(
+        path=path,
+        dtype=np.dtype("u1") if names else dtype,
+        size=math.prod(shape) * (colours or 1),
+        packing="gzip" if _is_zipped(path) else "raw",
+        skip=offset,
+        slope=slope,
+        inter=inter,
+    )
+    voxels.check(limit)
+    affine, space, sizes, notes = _place(header, shape, form, path)
+    return Header(shape, voxels, colours, affine, sizes, space, notes)
 
 
-class _Complaints(logging.Handler):
-    """Collects what nibabel finds wrong with a header, and would print."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+def _is_zipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
 
 
-def _load(kind: Any, stream: IO[bytes], path: Path) -> Any:
-    """Load without memory mapping; refuse headers whose form codes nibabel would otherwise put right by guessing."""
-    complaints = _Complaints()
-    with nib.imageglobals.LoggingOutputSuppressor():
-        nib.imageglobals.logger.addHandler(complaints)
+def _head(path: Path) -> bytes:
+    """Return the first bytes of the file, unpacked; none where they cannot be."""
+    with path.open("rb") as file:
+        if not _is_zipped(path):
+            return file.read(_LONGEST)
         try:
-            image = kind.from_file_map(kind.make_file_map({"image": stream}), mmap=False)
-        finally:
-            nib.imageglobals.logger.removeHandler(complaints)
-    guessed = [text for text in complaints.messages if "form_code" in text or "sizeof_hdr" in text]
-    if guessed:
-        raise FileFormatError(f"{path} has a header against the standard, correct it: {guessed[0].partition(';')[0]}")
-    return image
+            return zlib.decompressobj(31).decompress(file.read(2**16), _LONGEST)
+        except zlib.error:
+            return b""
+
+
+def _kind(head: bytes) -> Any:
+    """Return nibabel's class for the header, by its mark."""
+    if head[344:348] == b"n+1\0" and len(head) >= 348:
+        return nib.Nifti1Header
+    return nib.Nifti2Header if head[4:8] == b"n+2\0" and len(head) >= _LONGEST else None
+
+
+def _refuse(path: Path, problem: str) -> CodedFileError:
+    return CodedFileError(
+        "RECON-NIFTI-HEADER", f"{path} has a header that is damaged or against the standard: {problem}"
+    )
+
+
+def _layout(header: Any, path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, type with byte order, and the place of the first voxel."""
+    length = header.template_dtype.itemsize
+    if int(header["sizeof_hdr"]) != length:
+        raise _refuse(path, f"sizeof_hdr is {int(header['sizeof_hdr'])}, must be {length}")
+    rank = int(header["dim"][0])
+    if not 2 <= rank <= 7:
+        raise _refuse(path, f"it declares the shape of an image of {rank} axes; 2 to 7 can be")
+    shape = tuple(int(size) for size in header["dim"][1 : rank + 1])
+    if min(shape) < 1:
+        raise _refuse(path, f"it declares the shape {shape}; an axis has a length of at least 1")
+    try:
+        dtype = header.get_data_dtype()
+    except (KeyError, nib.spatialimages.HeaderDataError):
+        raise _refuse(path, f"datatype {int(header['datatype'])} does not exist") from None
+    bits = int(header["bitpix"])
+    if dtype.itemsize == 0 or dtype.kind not in "iufcV" or (dtype.kind == "V" and dtype.names is None):
+        raise _refuse(path, f"datatype {int(header['datatype'])} is not one of numbers")
+    if bits != dtype.itemsize * 8:
+        raise _refuse(path, f"bitpix is {bits}, but datatype {int(header['datatype'])} has {dtype.itemsize * 8} bits")
+    offset = float(header["vox_offset"])
+    if not (math.isfinite(offset) and offset == int(offset) and length + 4 <= offset < 2**53):
+        raise _refuse(path, f"vox_offset is {offset:g}, must be a whole number of at least {length + 4}")
+    return shape, dtype, int(offset)
+
+
+def _scaling(header: Any, path: Path) -> tuple[float, float]:
+    """Return slope and intercept; a slope of 0 or that is not finite means none."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not math.isfinite(slope):
+        return 1.0, 0.0
+    if not math.isfinite(inter):
+        raise _refuse(path, f"scl_inter is {inter} beside scl_slope {slope:g}")
+    return slope, inter
+
+
+def _place(
+    header: Any, shape: tuple[int, ...], form: Form, path: Path
+) -> tuple[np.ndarray | None, str | None, tuple[float, ...], tuple[str, ...]]:
+    """Return affine, space, voxel size and notes."""
+    notes: list[str] = []
+    unit, scale = _TO_MM.get(int(header["xyzt_units"]) & 7, ("of no known code", 1.0))
+    if unit == "of no known code":
+        notes.append("the code of the length unit is unknown: taken for mm")
+    elif scale != 1:
+        notes.append(f"lengths converted from {unit} to mm")
+    codes = {"sform": int(header["sform_code"]), "qform": int(header["qform_code"])}
+    for name, code in codes.items():
+        if code not in (0, 1, 2, 3, 4, 5):  # 5: another template, in the standard since 2020
+            raise _refuse(path, f"{name}_code is {code}, must be 0 to 5")
+    sizes = tuple(float(size) * scale for size in header["pixdim"][1 : min(3, len(shape)) + 1])
+    wanted = [name for name in ("sform", "qform") if form in ("standard", name) and codes[name]]
+    if not wanted and any(codes.values()):
+        raise CodedFileError("RECON-NIFTI-AFFINE", f"{path} has no {form}: its code is 0; read it with form='standard'")
+    # Without forms, the sizes are all there is; with a sform, they say nothing that it does not.
+    if not all(math.isfinite(size) and size > 0 for size in sizes) and wanted[:1] != ["sform"]:
+        raise _refuse(path, "pixdim must hold positive lengths")
+    if not wanted:
+        return None, None, sizes, (*notes, "RECON-NIFTI-UNORIENTED: no orientation in the file, both form codes are 0")
+    chosen = wanted[0]
+    affine = _affine(header, chosen, scale)
+    if affine is None:
+        raise CodedFileError(
+            "RECON-NIFTI-AFFINE",
+            f"{path} has a {chosen} that is not finite or is singular; correct it, or set its code to 0",
+        )
+    other = _affine(header, "qform" if chosen == "sform" else "sform", scale) if all(codes.values()) else affine
+    if other is None or _distance(affine, other, shape) > FORM_TOLERANCE:
+        notes.append(f"RECON-NIFTI-FORMS: sform and qform disagree: the {chosen} is used")
+    return affine, _SPACES.get(codes[chosen]), sizes, tuple(notes)
+
+
+def _affine(header: Any, form: str, scale: float) -> np.ndarray | None:
+    """Return one of the two affines in mm; None if it is not finite or singular."""
+    try:
+        affine = np.array(header.get_sform() if form == "sform" else header.get_qform(), dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, ValueError):  # no rotation
+        return None
+    affine[:3] *= scale
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    # Lengths of axes beyond these would overflow, and are no image's.
+    if not np.isfinite(affine).all() or not (lengths > 1e-12).all() or not (np.abs(affine) < 1e12).all():
+        return None
+    return affine if abs(np.linalg.det(affine[:3, :3] / lengths)) >= 1e-6 else None
 
 
 def _distance(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:
     corners = np.array(np.meshgrid(*([0, n - 1] for n in (*shape, 1, 1)[:3]), [1])).reshape(4, -1)
     return float(np.linalg.norm(((a - b) @ corners)[:3], axis=0).max())
-
-
-def _check_size(image: Any, path: Path, limit: int) -> None:
-    if not 2 <= len(image.shape) <= 7 or min(image.shape) < 1:
-        raise FileFormatError(f"{path} declares the shape {image.shape}: an image has 2 to 7 axes of at least 1")
-    declared = math.prod(image.shape) * image.get_data_dtype().itemsize
-    if declared > limit:
-        raise FileFormatError(f"{path} declares {declared} bytes, more than it can hold: damaged or cut off")

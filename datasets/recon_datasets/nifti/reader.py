@@ -3,73 +3,121 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Gt
 
-from recon.errors import FileFormatError
+from recon.errors import CodedFileError
 from recon.io import Image
-from recon_datasets.nifti.header import geometry, is_nifti, opened
+from recon_datasets.nifti.header import Form, Header, is_nifti, read_header
 
-__all__ = ["NiftiReader", "to_numbers"]
-
-# torch computes with few unsigned types, and has no extended precision.
-_WIDER = {"u2": "i4", "u4": "i8", "f16": "f8", "c32": "c16"}
+__all__ = ["NiftiReader", "read_voxels"]
 
 
 class NiftiReader:
-    """Reads NIfTI-1 and NIfTI-2, ``.nii`` and ``.nii.gz``, with nibabel.
+    """Reads NIfTI-1 and NIfTI-2, ``.nii`` and ``.nii.gz``.
 
     The file's axes (x, y, z, t, v) become (v, t, z, y, x), which is the same memory; t and v only if they are longer
-    than 1, v being called "channel", and z only if the file has it. Integers and complex values keep their type; values
-    with a slope become float32, or float64 where they are stored as integers of more than 16 bits.
+    than 1, v being called "channel", and z only if the file has it. Numbers are ``scl_slope * stored + scl_inter``,
+    unless the slope is 0. Large uncompressed files are mapped into memory where their type is kept.
+
+    The affine is the sform if its code is not 0, else the qform if its is not, else unknown; where the two differ by
+    more than 0.1 mm within the volume, a note says so. Lengths become mm. Nothing else of the header, and none of its
+    extensions, is taken over. Of a gzip stream, exactly the declared bytes are unpacked, and its checksum is compared.
+
+    Parameters
+    ----------
+    dtype
+        "stored" keeps integers and complex values as they are, while values with a slope become float32, or float64
+        where they are stored as integers of more than 16 bits; "float32" makes all values float32 or complex64.
+    form
+        Which of the file's two affines to take: "standard", "sform" or "qform".
+    limit_gb
+        Largest image in GiB, as stored, that is read: a small gzip file can hold a huge one.
     """
+
+    def __init__(
+        self,
+        *,
+        dtype: Literal["stored", "float32"] = "stored",
+        form: Form = "standard",
+        limit_gb: Annotated[float, Gt(0)] = 16.0,
+    ) -> None:
+        self.dtype = dtype
+        self.form = form
+        self.limit_gb = limit_gb
 
     def accepts(self, path: Path) -> bool:
         """Whether the file carries a NIfTI mark, gzipped or not."""
-        return is_nifti(path)
+        return path.is_file() and is_nifti(path)
 
     def read(self, path: Path) -> Image:
         """Read an image.
 
         Raises
         ------
-        FileFormatError
-            If it is damaged, cut off, or has a broken affine.
+        CodedFileError
+            RECON-NIFTI-HEADER, RECON-NIFTI-AFFINE, RECON-IMAGE-TRUNCATED, RECON-IMAGE-CHECKSUM or RECON-IMAGE-SIZE.
         """
-        with opened(path) as (image, stream):
-            place = geometry(image, path)
-            values = to_numbers(image)
-            stream.read(1)  # the end of a gzip stream, where its checksum is compared
-        if values.ndim > 5:
-            raise FileFormatError(f"{path} has {values.ndim} axes; at most x, y, z, t and one more are read")
+        header = read_header(path, form=self.form, limit=int(self.limit_gb * 2**30))
+        shape = header.shape
+        if len(shape) > 5 and max(shape[5:]) > 1:
+            raise CodedFileError(
+                "RECON-NIFTI-HEADER", f"{path} has {len(shape)} axes; at most x, y, z, t and one more are read"
+            )
+        shape = shape[:5]
+        if header.colours and len(shape) == 5 and shape[4] > 1:
+            raise CodedFileError("RECON-NIFTI-HEADER", f"{path} has vectors of colours; save one image a colour")
+        values, notes = read_voxels(header, shape, float_only=self.dtype == "float32")
+        names = ("x", "y", "z", "t", "channel")[: values.ndim]
         dropped = tuple(axis for axis in range(3, values.ndim) if values.shape[axis] == 1)
-        dims = [name for axis, name in enumerate(("x", "y", "z", "t", "channel")[: values.ndim]) if axis not in dropped]
+        dims = [name for axis, name in enumerate(names) if axis not in dropped]
         return Image(
             data=torch.from_numpy(np.ascontiguousarray(values.squeeze(dropped).T)),
-            affine=place.affine,
+            affine=header.affine,
             dims=tuple(dims[::-1]),
-            voxel_size=None if place.affine is not None else place.voxel_size[: 3 if "z" in dims else 2],
-            metadata={} if place.space is None else {"coordinate_space": place.space},
-            notes=place.notes,
+            voxel_size=None if header.affine is not None else header.voxel_size,
+            metadata={} if header.space is None else {"coordinate_space": header.space},
+            notes=(*header.notes, *notes),
         )
 
 
-def to_numbers(image: Any, index: Any = None) -> np.ndarray:
-    """Read the voxels, or those at `index`, in a type that torch has; the colours of RGB become a last, fifth axis."""
-    proxy = image.dataobj
-    stored = np.dtype(proxy.dtype)
-    if stored.names is not None:
-        values = np.asarray(proxy if index is None else proxy[index])
-        colours = np.stack([values[name] for name in stored.names], axis=-1)
-        return colours.reshape(*values.shape, *[1] * (4 - values.ndim), len(stored.names)) if index is None else colours
-    if (proxy.slope, proxy.inter) == (1, 0):
-        values = np.array(proxy.get_unscaled() if index is None else proxy[index])
-        if stored.kind + str(stored.itemsize) == "u8" and values.size and values.max() > np.iinfo(np.int64).max:
-            raise FileFormatError("integers above 2^63 cannot be held")
-        kind = f"{stored.kind}{stored.itemsize}"
-        return values.astype("i8" if kind == "u8" else _WIDER.get(kind, kind), copy=False)
-    values = np.asarray(proxy if index is None else proxy[index])  # nibabel scales in float64
-    wide = stored.itemsize > (8 if stored.kind == "c" else 4 if stored.kind == "f" else 2)
-    return values.astype(np.result_type(np.float64 if wide else np.float32, "c8" if stored.kind == "c" else "f4"))
+def read_voxels(
+    header: Header, shape: tuple[int, ...], *, first: int = 0, float_only: bool = False
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read voxels that lie one after the other; those of colours get a fifth axis.
+
+    Parameters
+    ----------
+    header
+        What the file holds.
+    shape
+        Shape to give them: the file's, or that of some of its slices or volumes.
+    first
+        The first voxel to read.
+    float_only
+        Whether to return float32 or complex64, whatever is stored.
+
+    Returns
+    -------
+    tuple
+        The values in Fortran's order, and notes about them.
+    """
+    colours = header.colours or 1
+    kind = np.dtype("c8" if header.voxels.dtype.kind == "c" else "f4") if float_only else None
+    count = int(np.prod(shape, dtype=np.int64))
+    found = header.voxels.read(first * colours, count * colours, kind)
+    notes = []
+    if found.trailing:
+        packed = header.voxels.packing != "raw"
+        notes.append("bytes behind the image were left out" + (", and no checksum compared" if packed else ""))
+    if found.not_finite:
+        notes.append(f"{found.not_finite} values are not finite")
+    if not header.colours:
+        return found.array.reshape(shape, order="F"), tuple(notes)
+    pixels = found.array.reshape((colours, *shape), order="F")
+    return np.moveaxis(pixels.reshape((colours, *shape, *[1] * (4 - len(shape))), order="F")[..., :], 0, -1), tuple(
+        notes
+    )

@@ -128,7 +128,7 @@ def test_form_rules(tmp_path):
     save(tmp_path / "both.nii", change=both)
     image = recon.read(tmp_path / "both.nii")
     assert np.array_equal(image.affine, ROTATED)
-    assert image.notes == ("sform and qform disagree: the sform is used",)
+    assert image.notes == ("RECON-NIFTI-FORMS: sform and qform disagree: the sform is used",)
     assert image.metadata == {"coordinate_space": "mni"}
     recon.write(image, tmp_path / "again.nii")
     assert int(nib.load(tmp_path / "again.nii").header["sform_code"]) == 4
