@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 __all__ = ["SeriesInfo", "StackInfo"]
 
@@ -65,6 +66,8 @@ class SeriesInfo:
         Its sentence, or nothing.
     text
         Descriptions and identifiers by DICOM keyword, filled only on request: they may name the patient.
+    paths
+        Its files, for readers, where they do not lie in an archive; never shown, as they may name the patient.
     """
 
     number: int
@@ -77,3 +80,4 @@ class SeriesInfo:
     problem: str | None = None
     message: str = ""
     text: Mapping[str, str] = field(default_factory=dict, repr=False)
+    paths: tuple[Path, ...] = field(default=(), repr=False)

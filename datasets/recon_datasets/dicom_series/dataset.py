@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon_datasets.dicom_series.series import Series, group, read_folder
-from recon_datasets.dicom_series.slices import pixel_values
+from recon.errors import FileFormatError
+from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.pixels import values_of
+from recon_datasets.dicom_series.series import Series, read_files
+from recon_datasets.dicom_series.stacks import group
 
 __all__ = ["DicomSeries"]
 
@@ -50,13 +53,22 @@ class DicomSeries:
     @cached_property
     def series(self) -> list[Series]:
         """The series, sorted along their normals."""
-        return [Series.of(slices, slices[0].path.parent) for slices in group(read_folder(self.root))]
+        if not self.root.is_dir():
+            raise FileFormatError(
+                f"{self.root} is not a folder" if self.root.exists() else f"{self.root} does not exist"
+            )
+        grouped = group(read_files(self.root))
+        grouped.sort(key=lambda files: min(item.source.path for item in files))
+        return [Series.of(files, f"series {i} of {self.root}") for i, files in enumerate(grouped, start=1)]
 
     @cached_property
     def index(self) -> np.ndarray:
-        """One row (series, slice) per item; slice is -1 for volumes."""
-        cuts = [range(series.shape[0]) if self.items == "slices" else (-1,) for series in self.series]
-        return np.array([(number, cut) for number, slices in enumerate(cuts) for cut in slices])
+        """One row (series, time, slice) per item; slice is -1 for volumes."""
+        rows = []
+        for number, series in enumerate(self.series):
+            times, cuts = series.shape[0], range(series.shape[1]) if self.items == "slices" else (-1,)
+            rows += [(number, time, cut) for time in range(times) for cut in cuts]
+        return np.array(rows)
 
     def __len__(self) -> int:
         """Return the number of slices or volumes."""
@@ -64,7 +76,8 @@ class DicomSeries:
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Decode one slice or volume."""
-        number, cut = (int(value) for value in self.index[index])
+        number, time, cut = (int(value) for value in self.index[index])
         series = self.series[number]
-        values = series.values() if cut < 0 else pixel_values(series.slices[cut].path)
+        with quiet():
+            values = values_of(series.volume.frames[time][cut]) if cut >= 0 else series.values()[time]
         return {"image": (torch.from_numpy(values)[None] - self.shift) / self.divide_by}

@@ -2,64 +2,156 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
+from annotated_types import Gt
 
-from recon.errors import FileFormatError
-from recon.io import Image
+from recon.io.series import SeriesInfo
+from recon_datasets.dicom_series.dicom_file import is_projection
 from recon_datasets.dicom_series.errors import DicomError
-from recon_datasets.dicom_series.series import Series, group, read_folder
-from recon_datasets.dicom_series.slices import is_dicom, is_projection, read_slice
+from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.pixels import Padding
+from recon_datasets.dicom_series.scan import scan
+from recon_datasets.dicom_series.series import Series, pick, read_files
+from recon_datasets.dicom_series.source import Source, find_sources, is_dicom, is_zip
+from recon_datasets.dicom_series.volume import Gaps
+
+if TYPE_CHECKING:
+    from recon.io import Image, Measurement
 
 __all__ = ["DicomReader"]
 
 
 class DicomReader:
-    """Reads a folder with one series of single-frame CT or MR slices, or one slice.
+    """Reads CT, MR and PET images: a folder, a zip archive, a list of files, or one file.
 
-    Slices are sorted along their normal, row x column; each slice's own slope and intercept are applied (HU for CT).
-    The affine comes from orientation, pixel spacing, and first and last position, turned from DICOM's LPS to RAS. What
-    is not certain to be right is refused with a code: several series, echoes or time points; missing, uneven or tilted
-    slices; multi-frame and mosaic images; missing geometry.
+    Frames are grouped by series and, within one, by what they show (magnitude or phase, echo, size, orientation), and
+    sorted along row x column by position, never by number. Each frame's own slope and intercept, or the modality
+    table, are applied: HU for CT, Bq/ml for PET. Enhanced multi-frame images and Siemens mosaics are read like the
+    slices that they hold; frames that lie in one place become an axis in time. The affine comes from orientation,
+    pixel spacing, and first and last position, turned from DICOM's LPS to RAS; a tilted gantry shears it. What is not
+    certain to be right is refused with a code.
+
+    Parameters
+    ----------
+    series
+        Number of the series, counted from 1 as in the refusal that lists them and in `scan`, where there are several.
+    stack
+        Number of the image within the series, where there are several.
+    gaps
+        "nan" fills missing slices with NaN, "resample" interpolates missing and uneven ones along z.
+    untilt
+        Shift the slices of a tilted gantry onto a right-angled grid.
+    padding
+        What becomes of pixels that the scanner marked as outside its field: "keep", "nan", or "clip" to the slice's
+        least other value.
+    drop_partial
+        Leave out volumes in time that miss slices.
+    geometry
+        "unknown" accepts files that do not say where they lie: no affine, slices by instance number.
+    suv
+        Return standardised uptake values (body weight, g/ml) of PET.
+    limit_gb
+        Largest image to read, in 10^9 bytes.
     """
 
-    def accepts(self, path: Path) -> bool:
-        """Whether the file is DICOM, or the first one in the folder that is holds an image, not a CT projection."""
-        if path.is_dir():
-            first = next((entry for entry in path.rglob("*") if entry.is_file() and is_dicom(entry)), None)
-            return first is not None and not is_projection(first)
-        return is_dicom(path)
+    def __init__(
+        self,
+        *,
+        series: Annotated[int, Gt(0)] | None = None,
+        stack: Annotated[int, Gt(0)] | None = None,
+        gaps: Gaps = "refuse",
+        untilt: bool = False,
+        padding: Padding = "keep",
+        drop_partial: bool = False,
+        geometry: Literal["required", "unknown"] = "required",
+        suv: bool = False,
+        limit_gb: Annotated[float, Gt(0)] = 16.0,
+    ) -> None:
+        self.series = series
+        self.stack = stack
+        self.gaps: Gaps = gaps
+        self.untilt = untilt
+        self.padding: Padding = padding
+        self.drop_partial = drop_partial
+        self.geometry: Literal["required", "unknown"] = geometry
+        self.suv = suv
+        self.limit_gb = limit_gb
 
-    def read(self, path: Path) -> Image:
-        """Read a folder as (z, y, x), a file as (y, x).
+    def accepts(self, path: Path) -> bool:
+        """Whether the file is DICOM, or the first one in the folder or archive that is holds no CT projection."""
+        if not path.is_dir() and not is_zip(path):
+            return is_dicom(path)
+        try:
+            first = find_sources(path)[0]
+        except DicomError:
+            return False
+        return not _projection(first)
+
+    def read(self, path: Path | Sequence[Path]) -> Image | Measurement:
+        """Read an image: (z, y, x), or (t, z, y, x) where frames lie in one place; (y, x) for a file of one slice.
+
+        A folder of DICOM-CT-PD projections goes to the reader of those.
 
         Raises
         ------
         DicomError
             With the code of what is wrong, and the fix.
         """
-        if path.is_dir():
-            series = group(read_folder(path))
-            if len(series) > 1:
-                sizes = ", ".join(str(len(slices)) for slices in series[:8])
-                raise DicomError(
-                    "RECON-DICOM-AMBIGUOUS",
-                    f"{path} holds {len(series)} series (of {sizes} slices); give each a folder of its own",
-                )
-            slices = series[0]
-        else:
-            only = read_slice(path)
-            if only is None:
-                raise FileFormatError(f"{path} is a DICOMDIR, an index of other files; give the folder of a series")
-            slices = [only]
-        volume = Series.of(slices, path)
-        values = torch.from_numpy(volume.values())
-        first = volume.slices[0]
-        return Image(
-            data=values if path.is_dir() else values[0],
-            affine=volume.affine,
-            unit=first.unit,
-            metadata=first.technical,
-            notes=volume.notes,
+        import torch
+
+        from recon.io import Image
+
+        files = read_files(path)
+        errors = {None if item.error is None else item.error.code for item in files}
+        if isinstance(path, Path) and path.is_dir() and errors == {"RECON-DICOM-PROJECTION"}:
+            from recon.building import build
+
+            return build("reader", "dicom_ct_pd").read(path)
+        where = str(path) if isinstance(path, Path) else "the list of files"
+        series = Series.of(
+            pick(files, self.series, where),
+            where,
+            stack=self.stack,
+            gaps=self.gaps,
+            drop_partial=self.drop_partial,
+            placeless=self.geometry == "unknown",
         )
+        values = series.values(self.padding, self.limit_gb * 1e9)
+        affine, unit, notes = series.volume.affine, series.unit, series.notes
+        if self.untilt and any(series.volume.tilt):
+            values, affine, said = series.untilted(values)
+            notes = (*notes, said)
+        if self.suv:
+            values *= series.uptake_factor()
+            unit, notes = "g/ml", (*notes, "standardised uptake value by body weight")
+        image = Image(
+            data=torch.from_numpy(values),
+            affine=affine,
+            dims=("t", "z", "y", "x"),
+            unit=unit,
+            metadata=series.technical,
+            notes=notes,
+        )
+        return _without_axes(image, slice_only=isinstance(path, Path) and path.is_file() and len(files) == 1)
+
+    def scan(self, path: Path | Sequence[Path], *, text: bool = False) -> list[SeriesInfo]:
+        """Say what a folder, archive, list or file holds, from headers alone; see `scan`."""
+        return scan(path, text=text)
+
+
+def _without_axes(image: Image, *, slice_only: bool) -> Image:
+    """Leave out an axis of one time, and of one slice where that is all that a file holds."""
+    if image.shape[0] == 1:
+        image = replace(image, data=image.data[0], dims=image.dims[1:])
+        if slice_only and image.shape[0] == 1:
+            image = replace(image, data=image.data[0], dims=image.dims[1:])
+    return image
+
+
+def _projection(source: Source) -> bool:
+    with quiet():
+        return is_projection(source)

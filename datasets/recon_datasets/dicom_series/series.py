@@ -1,176 +1,216 @@
-"""Slices into volumes: grouped, sorted by position, and refused unless they form a regular grid."""
+"""A series as one image: its stack, its grid, its values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recon.errors import FileFormatError
+from recon_datasets.dicom_series.dicom_file import read_file
 from recon_datasets.dicom_series.errors import DicomError
-from recon_datasets.dicom_series.slices import Slice, is_dicom, pixel_values, read_slice
+from recon_datasets.dicom_series.frame import DicomFile, Frame
+from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.pixels import Padding, fill, same_pixels
+from recon_datasets.dicom_series.resample import mixed, untilted
+from recon_datasets.dicom_series.source import find_sources
+from recon_datasets.dicom_series.stacks import choose, group, split
+from recon_datasets.dicom_series.suv import uptake_factor
+from recon_datasets.dicom_series.volume import Gaps, Volume, arrange
 
-__all__ = ["Series", "group", "read_folder"]
+__all__ = ["Series", "pick", "read_files"]
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-ORIENTATION_TOLERANCE = 1e-3
-"""Largest accepted difference between direction vectors of one series."""
-POSITION_TOLERANCE = 0.02, 0.01
-"""A slice may be off the straight, even line by so many mm or by that part of the step, whichever is larger."""
-TILT_TOLERANCE = 1e-2
-"""Largest accepted shift within the plane per mm of step: about half a degree of gantry tilt."""
+_OTHER_OBJECTS = ("RECON-DICOM-KIND",)
+"""Codes of what may lie beside the images of a folder: reports, structures, pictures of the screen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Slices sorted along their normal, on a regular grid.
+    """Frames of one image, on their grid.
 
     Parameters
     ----------
-    slices
-        In the order of the volume's z axis.
-    affine
-        Voxel index (x, y, z) to RAS+ mm.
+    files
+        The files that hold them.
+    volume
+        The frames.
+    unit
+        HU, Bq/ml or arbitrary.
+    technical
+        Facts for `Image.metadata`.
     notes
         Oddities.
+    where
+        Begins messages.
     """
 
-    slices: tuple[Slice, ...]
-    affine: np.ndarray
+    files: tuple[DicomFile, ...]
+    volume: Volume
+    unit: str
+    technical: dict[str, Any]
     notes: tuple[str, ...]
+    where: str
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(z, y, x)."""
-        return (len(self.slices), *self.slices[0].shape)
+    def shape(self) -> tuple[int, int, int, int]:
+        """(t, z, y, x)."""
+        return self.volume.shape
 
-    def values(self) -> np.ndarray:
-        """Decode all slices into one float32 volume (z, y, x)."""
-        volume = np.empty(self.shape, dtype=np.float32)
-        for place, item in zip(volume, self.slices, strict=True):
-            place[...] = pixel_values(item.path)
-        return volume
+    def values(self, padding: Padding = "keep", limit: float = float("inf")) -> NDArray[np.float32]:
+        """Decode all frames into one float32 array (t, z, y, x).
 
-    @classmethod
-    def of(cls, slices: Sequence[Slice], where: Path) -> Series:
-        """Sort the slices of one series and check that they form one volume.
+        Parameters
+        ----------
+        padding
+            What becomes of pixels marked as outside.
+        limit
+            Largest size in bytes.
 
         Raises
         ------
         DicomError
-            If they differ in size, orientation, echo or kind, lie at one place, are tilted against their normal, or
-            leave gaps.
+            If it is larger, or pixels are damaged.
         """
-        first = slices[0]
-        _check_alike(slices, where)
-        notes = tuple(dict.fromkeys(note for item in slices for note in item.notes))
-        if len(slices) == 1:
-            thickness = float(first.technical.get("slice_thickness_mm", 0.0))
-            if thickness <= 0:
-                thickness, notes = 1.0, (*notes, "one slice of unknown thickness: 1 mm stands in the affine")
-            return cls((first,), _affine(first, first.normal * thickness), notes)
-        normal = first.normal
-        heights = np.array([float(item.position @ normal) for item in slices])
-        order = np.argsort(heights, kind="stable")
-        ordered = tuple(slices[i] for i in order)
-        heights = heights[order]
-        _check_gaps(heights, where)
-        positions = np.array([item.position for item in ordered])
-        step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-        _check_line(positions, step, normal, where)
-        return cls(ordered, _affine(ordered[0], step), notes)
+        frames = self.volume.frames
+        size = 4 * int(np.prod([float(n) for n in self.shape]))
+        if size > limit:
+            raise DicomError(
+                "RECON-DICOM-LIMIT", f"{self.where} would take {size} bytes, more than the limit of {limit:.0f}"
+            )
+        values = np.empty((len(frames), len(frames[0]), *frames[0][0].shape), np.float32)
+        with quiet():
+            fill(((values[t, z], frame) for t, f in enumerate(frames) for z, frame in enumerate(f)), padding)
+        return values if self.volume.weights is None else mixed(values, self.volume.weights)
+
+    def untilted(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], np.ndarray, str]:
+        """Return values on a right-angled grid; see `resample.untilted`."""
+        return untilted(values, self.volume)
+
+    def uptake_factor(self) -> float:
+        """Return the factor by which Bq/ml become SUV in g/ml."""
+        return uptake_factor([item.suv for item in self.files], self.where)
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[DicomFile],
+        where: str | Path,
+        *,
+        stack: int | None = None,
+        gaps: Gaps = "refuse",
+        drop_partial: bool = False,
+        placeless: bool = False,
+    ) -> Series:
+        """Choose a stack of a series and arrange its frames.
+
+        Parameters
+        ----------
+        files
+            Of one series.
+        where
+            Begins messages.
+        stack
+            Number of the stack, where there are several.
+        gaps, drop_partial
+            As for `arrange`.
+        placeless
+            Accept frames without a place in the patient.
+
+        Raises
+        ------
+        DicomError
+            With the code of what is wrong.
+        """
+        found, notes = choose(split(_sound(files, placeless=placeless)), stack, where)
+        mine = {id(frame.pixels) for frame in found.frames}
+        holders = tuple(item for item in files if item.frames and id(item.frames[0].pixels) in mine)
+        volume = arrange(found.frames, str(where), gaps=gaps, drop_partial=drop_partial, same=_same)
+        said = (*notes, *(note for item in holders for note in item.notes), *volume.notes)
+        technical = dict(holders[0].technical)
+        if found.kind.echo_ms:
+            technical["echo_time_ms"] = found.kind.echo_ms
+        return cls(holders, volume, found.kind.unit, technical, tuple(dict.fromkeys(said)), str(where))
 
 
-def read_folder(folder: Path) -> list[Slice]:
-    """Read the headers of all DICOM files below a folder; other files are passed over.
+def read_files(where: Path | Sequence[Path], *, text: bool = False) -> list[DicomFile]:
+    """Read the headers of all DICOM objects of a folder, an archive, a list of files, or a file.
 
     Raises
     ------
     DicomError
-        If there is none, or one is not a CT or MR slice.
+        If there are none.
     """
-    if not folder.is_dir():
-        raise FileFormatError(f"{folder} does not exist" if not folder.exists() else f"{folder} is not a folder")
-    found = [read_slice(path) for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)]
-    slices = [item for item in found if item is not None]
-    if not slices:
-        raise DicomError("RECON-DICOM-EMPTY", f"folder {folder} holds no DICOM slice; give the folder of a series")
-    return slices
-
-
-def group(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Group slices by series, in the order in which they come."""
-    series: dict[str, list[Slice]] = {}
-    for item in slices:
-        series.setdefault(item.series, []).append(item)
-    return list(series.values())
-
-
-def _affine(first: Slice, step: np.ndarray) -> np.ndarray:
-    affine = np.eye(4)
-    affine[:3, 0] = first.row * first.spacing[0]
-    affine[:3, 1] = first.column * first.spacing[1]
-    affine[:3, 2] = step
-    affine[:3, 3] = first.position
-    return _LPS_TO_RAS @ affine
-
-
-def _check_alike(slices: Sequence[Slice], where: Path) -> None:
-    first = slices[0]
-    for item in slices[1:]:
-        turned = max(np.abs(item.row - first.row).max(), np.abs(item.column - first.column).max())
-        if turned > ORIENTATION_TOLERANCE:
-            raise DicomError(
-                "RECON-DICOM-ORIENTATION", f"{where}: slices have different orientations; move localizers away"
-            )
-        if item.shape != first.shape or not np.allclose(item.spacing, first.spacing, rtol=1e-4):
-            raise DicomError("RECON-DICOM-GRID", f"{where}: slices have different pixel grids; split the series")
-        if item.kind != first.kind or item.modality != first.modality or item.unit != first.unit:
-            raise DicomError(
-                "RECON-DICOM-MIXED", f"{where}: several echoes or kinds of image in one series; split it into folders"
-            )
-
-
-def _check_gaps(heights: np.ndarray, where: Path) -> None:
-    steps = np.diff(heights)
-    usual = float(np.median(steps))
-    absolute, relative = POSITION_TOLERANCE
-    doubled = int((steps < absolute).sum())
-    if doubled:
+    sources = find_sources(where)
+    with quiet():
+        found = [read_file(source, text=text) for source in sources]
+    files = [item for item in found if item is not None]
+    if not files:
         raise DicomError(
-            "RECON-DICOM-DUPLICATE",
-            f"{where}: {doubled} slices lie where another one does (time points, echoes, or copies); split the series",
+            "RECON-DICOM-EMPTY", f"{_named(where)} is an index of other files (DICOMDIR); give the folder of a series"
         )
-    even = float(heights[-1] - heights[0]) / len(steps)
-    if np.abs(heights - (heights[0] + even * np.arange(len(heights)))).max() <= max(absolute, relative * even):
-        return
-    wide = np.flatnonzero(steps > usual + max(absolute, relative * usual))
-    places = ", ".join(f"{heights[i]:.2f} to {heights[i + 1]:.2f} mm" for i in wide[:3])
-    multiples, others = steps[wide] / usual, np.delete(steps, wide)
-    whole = np.allclose(multiples, np.rint(multiples), atol=0.05) and np.ptp(others) <= 2 * max(
-        absolute, relative * usual
-    )
-    if 0 < len(wide) <= len(steps) / 2 and whole:
-        raise DicomError("RECON-DICOM-GAP", f"{where}: slices are missing at {places} (step {usual:.3g} mm); find them")
-    raise DicomError(
-        "RECON-DICOM-UNEVEN",
-        f"{where}: steps between slices vary from {steps.min():.3g} to {steps.max():.3g} mm; resample the series first",
-    )
+    return files
 
 
-def _check_line(positions: np.ndarray, step: np.ndarray, normal: np.ndarray, where: Path) -> None:
-    along = float(step @ normal)
-    aside = float(np.linalg.norm(step - along * normal))
-    if aside > TILT_TOLERANCE * along:
-        angle = float(np.degrees(np.arctan2(aside, along)))
+def pick(files: Sequence[DicomFile], wanted: int | None, where: str | Path) -> list[DicomFile]:
+    """Return the files of the series to read.
+
+    Objects that are no images are passed over where there are images.
+
+    Raises
+    ------
+    DicomError
+        If there are several series and none is wanted, or not that one; it lists them.
+    """
+    series = group(files)
+    if wanted is None:
+        images = [found for found in series if not all(_is_other(item) for item in found)]
+        if len(images) == 1:
+            return images[0]
+        series_or_images = images or series
+        if not images:
+            raise _first_error(series[0])
         raise DicomError(
-            "RECON-DICOM-TILT", f"{where}: slices are sheared by {angle:.1f} degrees (gantry tilt); untilt first"
+            "RECON-DICOM-AMBIGUOUS",
+            f"{where} holds {len(images)} series; choose with series=: {_listed(series, series_or_images)}",
         )
-    absolute, relative = POSITION_TOLERANCE
-    off = np.linalg.norm(positions - (positions[0] + np.outer(np.arange(len(positions)), step)), axis=1).max()
-    if off > max(absolute, relative * along):
+    if not 1 <= wanted <= len(series):
         raise DicomError(
-            "RECON-DICOM-UNEVEN", f"{where}: slices are up to {off:.3g} mm off a straight line; check the series"
+            "RECON-DICOM-CHOICE", f"{where} has no series {wanted}; choose with series=: {_listed(series, series)}"
         )
+    return series[wanted - 1]
+
+
+def _listed(series: list[list[DicomFile]], shown: list[list[DicomFile]], most: int = 8) -> str:
+    numbers = {id(found): number for number, found in enumerate(series, start=1)}
+    parts = [f"{numbers[id(found)]}: {len(found)} {found[0].modality} files" for found in shown[:most]]
+    return "; ".join(parts) + (f"; and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def _sound(files: Sequence[DicomFile], *, placeless: bool) -> Sequence[DicomFile]:
+    """Return the files, unless one of them cannot be read."""
+    for item in files:
+        if item.error is not None:
+            raise item.error
+        if item.placeless is not None and not placeless:
+            raise item.placeless
+    return files
+
+
+def _is_other(item: DicomFile) -> bool:
+    return item.error is not None and item.error.code in _OTHER_OBJECTS
+
+
+def _first_error(files: Sequence[DicomFile]) -> DicomError:
+    return next(item.error for item in files if item.error is not None)
+
+
+def _same(a: Frame, b: Frame) -> bool:
+    with quiet():
+        return same_pixels(a, b)
+
+
+def _named(where: Path | Sequence[Path]) -> str:
+    return str(where) if isinstance(where, Path) else "the list of files"
