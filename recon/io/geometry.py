@@ -92,8 +92,8 @@ def farthest(one: Affine, other: Affine, size: Sequence[int]) -> float:
 def orientation(affine: Affine) -> str:
     """Return what x, y and z grow to, as letters of R L A P S I: "LPS" for an upright axial DICOM volume.
 
-    The axes are those of the nearest rotation, each taken for the world's axis that it is closest to, x first: the rule
-    of nibabel, so that both agree on oblique images.
+    The axes are those of the nearest rotation, each taken for the world's axis that it is closest to, the closest
+    first: the rule of nibabel, so that both agree on oblique images.
     """
     return "".join(LETTERS[world][0 if sign > 0 else 1] for world, sign in _closest(affine))
 
@@ -153,7 +153,7 @@ def scaling_map(steps: Sequence[float], starts: Sequence[float]) -> Affine:
 
 
 def between(old: Affine, new: Affine) -> Affine:
-    """Return the index map from the grid of one affine to that of another: index in the new grid to index in the old."""
+    """Return the index map of a change from one affine to another: index in the new grid to index in the old."""
     moved: Affine = np.linalg.inv(old).astype(np.float64) @ new
     return moved
 
@@ -184,9 +184,10 @@ def _closest(affine: Affine) -> list[tuple[int, int]]:
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     left, _, right = np.linalg.svd(axes)
     rotation = left @ right
-    found = []
-    for column in rotation.T:
+    found = [(0, 0)] * 3
+    for axis in np.argsort(-np.abs(rotation).max(axis=0), kind="stable"):
+        column = rotation[:, axis]
         world = int(np.argmax(np.abs(column)))
-        found.append((world, 1 if column[world] > 0 else -1))
-        rotation[world] = 0  # `column` is a view: the axis is taken
+        found[axis] = (world, 1 if column[world] > 0 else -1)
+        rotation[world] = 0  # this direction of the world is taken
     return found

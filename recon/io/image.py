@@ -366,9 +366,7 @@ class Image:
                 raise UsageError(f"downsample: blocks of {block} along {name} must be between 1 and {count} voxels")
         data = average(self.data, chosen)
         left = [f"{c % b} along {n}" for n, c, b in zip(AXES, self._size, chosen, strict=False) if c % b]
-        note = f"averaged over blocks of {' x '.join(map(str, chosen))} voxels (x, y, z)"[
-            : None if len(chosen) > 2 else -7
-        ]
+        note = f"averaged over blocks of {' x '.join(map(str, chosen))} voxels ({', '.join(AXES[: len(chosen)])})"
         note += f"; dropped at the far end: {', '.join(left)}" if left else ""
         steps = [float(block) for block in [*chosen, 1][:3]]
         image = self._moved(data, scaling_map(steps, [(step - 1) / 2 for step in steps]))
