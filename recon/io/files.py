@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from recon.building import Config, build
-from recon.errors import FileFormatError, MissingDependencyError, UsageError
-from recon.interfaces import Reader
+from recon.errors import CodedFileError, FileFormatError, MissingDependencyError, UsageError
+from recon.interfaces import Reader, Writer
 from recon.io.atomic import atomic_file, atomic_folder, check_folder, check_place
 from recon.io.image import Image
 from recon.io.measurement import Measurement
@@ -51,9 +51,8 @@ def read(path: str | Path, *, reader: Config | None = None) -> Image | Measureme
         If there is no such file, no reader or more than one accepts it, or the reader finds a fault in it.
     """
     path = Path(path)
-    chosen = find_reader(path, reader)
     try:
-        return chosen.read(path)
+        return find_reader(path, reader).read(path)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -137,7 +136,7 @@ def write(image: Image | Measurement, path: str | Path, *, writer: Config | None
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def check_output(path: str | Path, like: Image | Measurement | None = None) -> None:
+def check_output(path: str | Path, like: Image | Measurement | None = None, *, writer: Config | None = None) -> None:
     """Refuse what `write` would refuse, before the work whose result is to be written.
 
     Parameters
@@ -147,6 +146,8 @@ def check_output(path: str | Path, like: Image | Measurement | None = None) -> N
     like
         Stands for what will be written: its axes, type, unit, place and metadata count, its values do not. A corner of
         it is written aside, so that the writer itself says what it does not take.
+    writer
+        As for `write`.
 
     Raises
     ------
@@ -155,8 +156,7 @@ def check_output(path: str | Path, like: Image | Measurement | None = None) -> N
         format cannot hold such an item.
     """
     path = Path(path)
-    entry = _writer(path, like)
-    chosen = build("writer", entry.qualified)
+    entry, chosen = _writer_for(path, like, writer)
     folder = _writes_folder(entry, path)
     if folder:
         check_folder(path)
@@ -194,12 +194,12 @@ def _choose(path: Path) -> Reader:
         accepting = named if len(named) == 1 else accepting
     if len(accepting) > 1:
         names = " and ".join(repr(entry.name) for entry, _ in accepting)
-        raise FileFormatError(f"{path} is accepted by the readers {names}: say which with reader=")
+        raise CodedFileError("RECON-IMAGE-READER", f"{path} is accepted by the readers {names}: say which with reader=")
     if accepting:
         return accepting[0][1]
     if missing is not None:
         raise missing
-    raise FileFormatError(_unreadable(path, entries))
+    raise CodedFileError("RECON-IMAGE-UNKNOWN", _unreadable(path, entries))
 
 
 def _candidates(path: Path, entries: list[Entry]) -> list[Entry]:
@@ -240,6 +240,15 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
         )
     known = sorted({s for entry in entries for s in entry.component.suffixes if s != FOLDER})
     return f"no reader recognises {path}; known suffixes: {', '.join(known) or 'none'}"
+
+
+def _writer_for(path: Path, item: Image | Measurement | None, writer: Config | None) -> tuple[Entry, Writer]:
+    """Return the declaration of a writer, and the writer."""
+    if not writer:
+        entry = _writer(path, item)
+        return entry, build("writer", entry.qualified)
+    name = writer if isinstance(writer, str) else str(writer["use"])
+    return registry().find("writer", name), build("writer", writer)
 
 
 def _writer(path: Path, item: Image | Measurement | None) -> Entry:

@@ -7,13 +7,19 @@ from recon.plugin import lazy
 
 __getattr__ = lazy(
     __name__,
-    {"ImageFolder": ".dataset", "PictureReader": ".reader", "PictureWriter": ".writer", "load_picture": ".pixels"},
+    {
+        "ImageFolder": ".dataset",
+        "PictureReader": ".reader",
+        "PictureWriter": ".writer",
+        "StackReader": ".stack",
+        "load_picture": ".pixels",
+    },
 )
 
 
 @hookimpl
 def recon_components() -> Iterator[Component]:
-    """Offer the dataset, the reader and the writer."""
+    """Offer the dataset, the readers and the writer."""
     yield Component(
         kind="dataset",
         name="image_folder",
@@ -32,10 +38,19 @@ def recon_components() -> Iterator[Component]:
         magic=((0, b"\x89PNG\r\n"), (0, b"\xff\xd8\xff"), (0, b"BM"), (0, b"II*\0"), (0, b"MM\0*")),
     )
     yield Component(
+        kind="reader",
+        name="picture_stack",
+        target="recon_datasets.image_folder.stack:StackReader",
+        summary="Volume of numbered pictures in a folder, or of the pages of a TIFF file",
+        examples="recon_datasets.image_folder.examples:stack",
+        suffixes=("/", ".tif", ".tiff"),
+        magic=((0, b"II*\0"), (0, b"MM\0*")),
+    )
+    yield Component(
         kind="writer",
         name="picture",
         target="recon_datasets.image_folder.writer:PictureWriter",
-        summary="PNG picture of values in [0, 1], 8 or 16 bits",
+        summary="PNG picture of values in [0, 1] or through a window of CT, 8 or 16 bits",
         examples="recon_datasets.image_folder.examples:writer",
         suffixes=(".png",),
     )

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from recon.io import Image
 from recon.testing import Example
 
-__all__ = ["dataset", "reader", "writer"]
+__all__ = ["dataset", "reader", "stack", "writer"]
 
 
 def dataset() -> list[Example]:
@@ -32,6 +32,14 @@ def reader() -> list[Example]:
     ]
 
 
+def stack() -> list[Example]:
+    """Return a folder of numbered pictures, and pages."""
+    return [
+        Example(prepare=_numbered, name="folder"),
+        Example(params={"voxel_size": (0.5, 0.5, 2.0), "scaled": True}, prepare=_pages, name="pages"),
+    ]
+
+
 def writer() -> list[Example]:
     """Return both depths, and colour."""
     gray = Image(data=torch.linspace(0, 1, 35).reshape(5, 7))
@@ -47,6 +55,21 @@ def _folder(folder: Path) -> Mapping[str, Any]:
     (folder / "more").mkdir()
     _save(folder / "more" / "b.png", (5, 7, 3))
     return {"root": folder}
+
+
+def _numbered(folder: Path) -> Mapping[str, Any]:
+    place = folder / "stack"
+    place.mkdir()
+    for number in range(9, 12):
+        _save(place / f"slice_{number}.png", (5, 7))
+    return {"path": place}
+
+
+def _pages(folder: Path) -> Mapping[str, Any]:
+    values = np.random.default_rng(0).integers(0, 65536, (3, 5, 7), dtype=np.uint16)
+    first, *others = [Pillow.fromarray(page) for page in values]
+    first.save(folder / "a.tif", save_all=True, append_images=others)
+    return {"path": folder / "a.tif"}
 
 
 def _save(path: Path, shape: tuple[int, ...]) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from recon.errors import FileFormatError
 
-__all__ = ["SUFFIXES", "Mode", "load_picture"]
+__all__ = ["SUFFIXES", "Mode", "load_picture", "opened", "stored_values"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 Mode = Literal["gray", "rgb", "file"]
@@ -43,18 +45,13 @@ def load_picture(path: Path, mode: Mode = "file") -> Tensor:
     FileFormatError
         If the file is damaged or of a kind that Pillow would read with a loss: 16-bit colour, several pages.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-            with Pillow.open(path) as picture:
-                values = _values(picture, path)
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} does not exist") from None
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise FileFormatError(f"{path} declares too many pixels: {error}") from None
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise FileFormatError(f"{path} is not a readable picture (damaged or cut off?): {error}") from error
+    with opened(path) as picture:
+        pages = getattr(picture, "n_frames", 1)
+        if pages > 1:
+            raise FileFormatError(f"{path} has {pages} pages; save each as a picture of its own")
+        stored, top = stored_values(picture, path)
+    values = stored.astype(np.float32)
+    values /= top
     if mode == "gray" and values.ndim == 3:
         values = values @ _LUMINANCE
     tensor = torch.from_numpy(np.ascontiguousarray(values))
@@ -62,23 +59,50 @@ def load_picture(path: Path, mode: Mode = "file") -> Tensor:
     return tensor.expand(3, -1, -1).contiguous() if mode == "rgb" and len(tensor) == 1 else tensor
 
 
-def _values(picture: Pillow.Image, path: Path) -> np.ndarray:
-    pages = getattr(picture, "n_frames", 1)
-    if pages > 1:
-        raise FileFormatError(f"{path} has {pages} pages; save each as a picture of its own")
+@contextmanager
+def opened(path: Path) -> Iterator[Pillow.Image]:
+    """Open a picture with Pillow.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing, damaged, or too large; also for damage found inside the block.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            with Pillow.open(path) as picture:
+                yield picture
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} does not exist") from None
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise FileFormatError(f"{path} declares too many pixels: {error}") from None
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise FileFormatError(f"{path} is not a readable picture (damaged or cut off?): {error}") from error
+
+
+def stored_values(picture: Pillow.Image, path: Path) -> tuple[np.ndarray, float]:
+    """Return the pixels of an open picture, (H, W) or (H, W, 3), and what stands for 1.
+
+    Raises
+    ------
+    FileFormatError
+        If Pillow would read them with a loss.
+    """
     bits = _bits(picture, path)
     picture = ImageOps.exif_transpose(picture)
     mode = picture.mode
     if mode == "F":
-        return np.array(picture, dtype=np.float32)
+        return np.array(picture, dtype=np.float32), 1.0
     if mode.startswith("I;16") or (mode == "I" and bits == 16):
-        return np.asarray(picture).astype(np.float32) / 65535
+        return np.asarray(picture).astype(np.int32), 65535.0
     if mode == "1":
-        return np.asarray(picture, dtype=np.float32)
+        return np.asarray(picture, dtype=np.uint8), 1.0
     if mode == "I" or bits > 8:
         raise FileFormatError(f"{path} has {bits}-bit {mode} pixels, which cannot be read without loss; convert it")
     gray = mode in ("L", "LA")
-    return np.asarray(picture.convert("L" if gray else "RGB"), dtype=np.float32) / 255
+    return np.array(picture.convert("L" if gray else "RGB")), 255.0
 
 
 def _bits(picture: Pillow.Image, path: Path) -> int:

@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 
 from recon.errors import UsageError
 from recon.io import Image, Measurement
+from recon.io.windows import window_limits
 
 __all__ = ["PictureWriter"]
 
@@ -27,10 +28,16 @@ class PictureWriter:
     ----------
     bits
         8, or 16 (gray only).
+    window
+        Which values become black and white: a centre and a width, or the name of a window of CT, "soft_tissue", "lung",
+        "bone", "brain" or "liver". What lies outside is clipped, what is not a number is black. By default [0, 1].
     """
 
-    def __init__(self, *, bits: Literal[8, 16] = 8) -> None:
+    def __init__(self, *, bits: Literal[8, 16] = 8, window: str | tuple[float, float] | None = None) -> None:
+        if window is not None:
+            window_limits(window)
         self.bits = bits
+        self.window = window
 
     def write(self, image: Image | Measurement, path: Path) -> None:
         """Write a gray (y, x) or colour (channel, y, x) image.
@@ -52,16 +59,22 @@ class PictureWriter:
         if values.ndim == 3 and self.bits == 16:
             raise UsageError("16-bit PNG is written for gray images only; use bits=8 for colour")
         dtype = np.uint8 if self.bits == 8 else np.uint16
-        if values.dtype != dtype:
+        if self.window is not None:
+            values = self._windowed(values, *window_limits(self.window)).astype(dtype)
+        elif values.dtype != dtype:
             values = self._quantised(values).astype(dtype)
         Pillow.fromarray(np.moveaxis(values, 0, -1).copy() if values.ndim == 3 else values).save(path, format="PNG")
+
+    def _windowed(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
+        scaled = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
+        return np.rint(np.nan_to_num(scaled, nan=0.0) * (2**self.bits - 1))
 
     def _quantised(self, values: np.ndarray) -> np.ndarray:
         values = values.astype(np.float64)
         low, high = float(values.min()), float(values.max())
         top = 2**self.bits - 1
         if not (np.isfinite(values).all() and low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-            raise UsageError(f"values from {low:g} to {high:g} do not fit a PNG of [0, 1]; `recon view` sets a window")
+            raise UsageError(f"values from {low:g} to {high:g} do not fit a PNG of [0, 1]; give the writer a window")
         if 0 < max(abs(low), abs(high)) < 1 / top:
-            raise UsageError(f"values from {low:g} to {high:g} would all become black; `recon view` sets a window")
+            raise UsageError(f"values from {low:g} to {high:g} would all become black; give the writer a window")
         return np.rint(np.clip(values, 0, 1) * top)
