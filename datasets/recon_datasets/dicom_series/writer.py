@@ -27,6 +27,8 @@ _LARGEST = 2**15 - 1
 _FINEST = 2.0**-4
 """Smallest slope: HU are rounded to 1/32 at best, far below any noise."""
 _MAKER = "recon-toolkit"
+_PAIRED = {"ANKLE", "ARM", "BREAST", "ELBOW", "EYE", "FEMUR", "FOOT", "HAND", "HIP", "KNEE", "LEG", "SHOULDER", "WRIST"}
+"""Parts of the body of which DICOM wants the side named, if empty; of others it must not be there."""
 _DISCLAIMER = "Not for diagnosis"
 
 
@@ -121,6 +123,8 @@ class DicomWriter:
         common |= {name: value for name, value in technical.items() if value is not None or name not in common}
         if modality == "MR":
             _complete_sequence(common)
+        if not common["Laterality"] and common.get("BodyPartExamined") and common["BodyPartExamined"] not in _PAIRED:
+            del common["Laterality"]
         common |= {
             "SeriesInstanceUID": generate_uid(),
             "ImageOrientationPatient": [_decimal(v) for v in axes[:, :2].T.ravel()],
