@@ -128,7 +128,7 @@ def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
     config = None if arguments.writer is None else config_from(arguments.writer, "--writer")
     asked = {
         "like": None if arguments.like is None else str(arguments.like),
-        "window": None if arguments.window is None else window_from(arguments.window),
+        "window": None if arguments.window is None else _centre_width(window_from(arguments.window)),
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     if not asked:
@@ -141,13 +141,20 @@ def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
     return config
 
 
+def _centre_width(window: str | tuple[float, float]) -> tuple[float, float]:
+    from recon.io.windows import window_limits
+
+    low, high = window_limits(window)
+    return (low + high) / 2, high - low
+
+
 def _with(config: Any, asked: dict[str, Any]) -> dict[str, Any]:
     return {**({"use": config} if isinstance(config, str) else config), **asked}
 
 
 def _no_option(error: ParameterError, names: dict[str, str]) -> UsageError | ParameterError:
     """Tell in the words of the command line which option a format has no use for."""
-    for path, _ in error.problems:
+    for path, message in error.problems:
         if path and path[0] in names:
-            return UsageError(f"{names[str(path[0])]} does not go with {error.subject} or its value: {error}")
+            return UsageError(f"{names[str(path[0])]} does not go with {error.subject}: {message}")
     return error

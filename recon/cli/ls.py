@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scan and print."""
-    found, others, unknown = find_series(arguments.path, text=arguments.show_text)
+    pairs, others, unknown = find_series(arguments.path, text=arguments.show_text)
+    found = [series for _, series in pairs]
     if arguments.json:
         record = {"series": [_record(series) for series in found], "other": dict(others), "unknown": unknown}
         print(json.dumps(record, indent=2))
@@ -50,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find_series(path: Path, *, text: bool = False) -> tuple[list[SeriesInfo], Counter[str], int]:
-    """Return the series that readers find, the number of other files by reader, and that of files no reader knows.
+def find_series(path: Path, *, text: bool = False) -> tuple[list[tuple[str, SeriesInfo]], Counter[str], int]:
+    """Return series, each with the name of its reader, the number of other files by reader, and that of unknown files.
 
     Raises
     ------
@@ -72,11 +73,11 @@ def find_series(path: Path, *, text: bool = False) -> tuple[list[SeriesInfo], Co
             scanning[entry.qualified] = entry
         else:
             others[entry.name] += 1
-    found: list[SeriesInfo] = []
+    found: list[tuple[str, SeriesInfo]] = []
     for entry in scanning.values():
         assert entry.component.scan is not None  # noqa: S101 - for the type checker
         with status("reading headers"):
-            found += resolve_target(entry.component.scan)(path, text=text)
+            found += [(entry.qualified, series) for series in resolve_target(entry.component.scan)(path, text=text)]
     return found, others, unknown
 
 

@@ -81,12 +81,12 @@ def reader_name(path: Path) -> str:
     """Return the name of the reader that `read` takes for a file or folder; errors as there."""
     chosen = type(find_reader(path))
     target = f"{chosen.__module__}:{chosen.__qualname__}"
-    return next(entry.qualified for entry in registry().entries("reader") if entry.component.target == target)
+    return next(entry.name for entry in registry().entries("reader") if entry.component.target == target)
 
 
 def writer_name(path: Path, item: Image | Measurement) -> str:
     """Return the name of the writer that `write` takes; errors as there."""
-    return _writer(path, item).qualified
+    return _writer(path, item).name
 
 
 def suffixes(reader: Config) -> tuple[str, ...]:
