@@ -126,6 +126,7 @@ def _axis_by_axis(
 ) -> Tensor:
     outside = []
     changes = []
+    finite = _is_finite(data)
     for new, old in enumerate(axes):
         count, number = data.shape[3 - old], size[2 - new]
         places = index_map[old, new] * np.arange(number) + index_map[old, 3]
@@ -133,7 +134,7 @@ def _axis_by_axis(
         changes.append((number / count, 3 - old, count, low, weight))
         outside.append((new, inside))
     for _, axis, count, low, weight in sorted(changes, key=lambda change: change[0]):  # shrinking comes first
-        data = _lines(data, axis, count, low, weight)
+        data = _lines(data, axis, count, low, weight, finite)
     data = data.permute(0, *[3 - old for old in axes[::-1]])
     if not nearest:
         data = widened(data)
@@ -147,7 +148,9 @@ def _axis_by_axis(
     return data
 
 
-def _lines(data: Tensor, axis: int, count: int, low: NDArray[np.int64], weight: NDArray[np.float64]) -> Tensor:
+def _lines(
+    data: Tensor, axis: int, count: int, low: NDArray[np.int64], weight: NDArray[np.float64], finite: bool
+) -> Tensor:
     """Interpolate along one axis."""
     if len(low) == count and not weight.any() and (low == np.arange(count)).all():
         return data
@@ -156,7 +159,7 @@ def _lines(data: Tensor, axis: int, count: int, low: NDArray[np.int64], weight: 
         return first
     second = data.index_select(axis, torch.from_numpy(np.where(weight > 0, low + 1, low)).to(data.device))
     shape = [-1 if other == axis else 1 for other in range(data.ndim)]
-    return _blend(widened(first), widened(second), torch.from_numpy(weight).to(data.device).reshape(shape))
+    return _blend(widened(first), widened(second), torch.from_numpy(weight).to(data.device).reshape(shape), finite)
 
 
 def _gathered(data: Tensor, index_map: Affine, size: Sequence[int], nearest: bool, fill: float) -> Tensor:
@@ -165,7 +168,10 @@ def _gathered(data: Tensor, index_map: Affine, size: Sequence[int], nearest: boo
     flat = data.reshape(data.shape[0], -1)
     strides = (1, counts[0], counts[0] * counts[1])
     y, x = np.meshgrid(np.arange(size[1]), np.arange(size[2]), indexing="ij")
-    planes = []
+    finite = _is_finite(flat)
+    found = torch.empty(
+        (len(flat), size[0], x.size), dtype=flat.dtype if nearest else widened(flat[:0]).dtype, device=flat.device
+    )
     for z in range(size[0]):
         starts = np.zeros(x.size, dtype=np.int64)
         inside = np.ones(x.size, dtype=bool)
@@ -177,28 +183,37 @@ def _gathered(data: Tensor, index_map: Affine, size: Sequence[int], nearest: boo
             starts += low * strides[old]
             inside &= within
             steps.append(torch.from_numpy(np.where(weight > 0, strides[old], 0)).to(data.device))
-            weights.append(torch.from_numpy(weight).to(data.device))
+            weights.append(torch.from_numpy(weight).to(found))
         start = torch.from_numpy(starts).to(data.device)
-        plane = flat.index_select(1, start) if nearest else _corners(flat, start, steps, weights, 2)
+        plane = flat.index_select(1, start) if nearest else _corners(flat, start, steps, weights, 2, finite)
         if not inside.all():
             plane = plane.masked_fill(torch.from_numpy(~inside).to(data.device), fill)
-        planes.append(plane)
-    return torch.stack(planes, dim=1)
+        found[:, z] = plane
+    return found
 
 
-def _corners(flat: Tensor, start: Tensor, steps: list[Tensor], weights: list[Tensor], axis: int) -> Tensor:
+def _corners(
+    flat: Tensor, start: Tensor, steps: list[Tensor], weights: list[Tensor], axis: int, finite: bool
+) -> Tensor:
     """Blend the two neighbours along `axis`, each blended along the axes before."""
     if axis < 0:
         return widened(flat.index_select(1, start))
-    low = _corners(flat, start, steps, weights, axis - 1)
-    high = _corners(flat, start + steps[axis], steps, weights, axis - 1)
-    return _blend(low, high, weights[axis])
+    low = _corners(flat, start, steps, weights, axis - 1, finite)
+    high = _corners(flat, start + steps[axis], steps, weights, axis - 1, finite)
+    return _blend(low, high, weights[axis], finite)
 
 
-def _blend(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
-    weight = weight.to(low.real.dtype if low.is_complex() else low.dtype)
-    # Not 0 * high: a neighbour that is not finite must not reach a place where it has no weight.
-    return torch.where(weight == 0, low, low + (high - low) * weight)
+def _is_finite(data: Tensor) -> bool:
+    """Whether no value is infinite or not a number; the sum over all tells in one pass, but for overflow."""
+    if not (data.is_floating_point() or data.is_complex()):
+        return True
+    return bool(torch.isfinite(data.detach().sum()))
+
+
+def _blend(low: Tensor, high: Tensor, weight: Tensor, finite: bool) -> Tensor:
+    blended = torch.lerp(low, high, weight.to(low.dtype))
+    # Infinity less infinity is not a number: where the second value has no weight, the first is taken as it is.
+    return blended if finite else torch.where(weight == 0, low, blended)
 
 
 def _neighbours(
