@@ -43,7 +43,7 @@ def recon_components() -> Iterator[Component]:
         target="recon_datasets.image_folder.stack:StackReader",
         summary="Volume of numbered pictures in a folder, or of the pages of a TIFF file",
         examples="recon_datasets.image_folder.examples:stack",
-        suffixes=("/", ".tif", ".tiff"),
+        suffixes=(".tif", ".tiff", "/"),
         magic=((0, b"II*\0"), (0, b"MM\0*")),
     )
     yield Component(
