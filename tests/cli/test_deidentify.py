@@ -99,7 +99,7 @@ def test_a_key_makes_copies_fit(tmp_path):
     assert run(source, tmp_path / "four", "--key", tmp_path / "short") == 2
 
 
-def changed(**values: object):  # noqa: ANN201 - a callback
+def changed(**values: object):
     def change(dataset: Dataset, number: int) -> None:
         named(dataset, number)
         for name, value in values.items():

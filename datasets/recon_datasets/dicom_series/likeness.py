@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
+from pydicom.valuerep import validate_value
 
 from recon.errors import FileFormatError, UsageError
 from recon_datasets.dicom_series.errors import DicomError
@@ -118,7 +121,9 @@ class Likeness:
         return {
             name: first[name].value
             for name in names
-            if name in first and all(name in other and other[name].value == first[name].value for other in others)
+            if name in first
+            and _is_valid(first[name])
+            and all(name in other and other[name].value == first[name].value for other in others)
         } | self._lossy()
 
     def equipment(self) -> Dataset:
@@ -227,6 +232,19 @@ def _guarded(label: str) -> Iterator[None]:
             raise
         except Exception:  # noqa: BLE001 - on damage, pydicom raises almost anything, quoting the file's bytes
             raise DicomError("RECON-DICOM-DAMAGED", f"{label} is damaged or cut off; copy it again") from None
+
+
+def _is_valid(element: DataElement) -> bool:
+    """Whether an age, date, code word or number is one by the standard; scanners write others, which need not go on."""
+    if element.VR not in ("AS", "DA", "TM", "CS", "DS", "IS"):
+        return True
+    values = element.value if isinstance(element.value, MultiValue) else [element.value]
+    try:
+        for value in values:
+            validate_value(element.VR, str(value or ""), pydicom.config.RAISE)
+    except ValueError:
+        return False
+    return True
 
 
 def _marked(path: Path) -> bool:

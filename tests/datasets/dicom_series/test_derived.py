@@ -159,7 +159,7 @@ def test_what_does_not_fit_its_source_is_refused(tmp_path):
     with pytest.raises(UsageError, match="of modality MR, the series of `like` CT"):
         recon.write(mr, tmp_path / "out", writer=writer)
     series(tmp_path / "in" / "more", name="other")
-    with pytest.raises(CodedFileError, match="RECON-DICOM-AMBIGUOUS.*holds 2 series"):
+    with pytest.raises(CodedFileError, match=r"RECON-DICOM-AMBIGUOUS.*holds 2 series"):
         recon.write(image, tmp_path / "out", writer=writer)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CodedFileError, match="RECON-DICOM-EMPTY"):
@@ -231,3 +231,30 @@ def test_monai_reads_the_same_place(tmp_path):
     if str(meta.get("space", "RAS")).upper().endswith("LPS"):
         affine = np.diag([-1, -1, 1, 1]) @ affine
     assert placed(np.asarray(data), affine, image) <= float(after[0].RescaleSlope) / 2 + 1e-3
+
+
+@pytest.mark.parametrize("anonymous", [False, True], ids=["named", "anonymous"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dicom2nifti_tests/siemens/anatomical/001",
+        "dicom2nifti_tests/hitachi/anatomical/001",
+        "cornerstone_ct_syntaxes/CTImage.dcm",
+    ],
+)
+def test_real_series(tmp_path, shared_data, name, anonymous):
+    """Of three makers: the same voxels in the same place, and valid though a source's own age is not."""
+    source = shared_data / "dicom" / name
+    if not source.exists():
+        pytest.skip(f"{name} is not here")
+    image = recon.read(source)
+    target = tmp_path / ("out" if source.is_dir() else "out.dcm")
+    recon.write(image, target, writer={"use": "dicom_series", "like": str(source), "anonymous": anonymous})
+    back = recon.read(target)
+    assert torch.equal(back.data, image.data)
+    assert np.allclose(back.affine, image.affine, atol=1e-5)
+    file = next(iter(sorted(target.iterdir()))) if target.is_dir() else target
+    assert len(pydicom.dcmread(file).SourceImageSequence) == 1
+    if shutil.which("dciodvfy"):
+        found = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False).stderr
+        assert [line for line in found.splitlines() if line.startswith("Error")] == []
