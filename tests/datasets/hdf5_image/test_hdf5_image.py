@@ -60,7 +60,7 @@ def test_what_leads_out_of_the_file(tmp_path):
 def test_an_external_link_called_image_is_not_followed(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["image"] = h5py.ExternalLink("/etc/passwd", "image")
-    with pytest.raises(CodedFileError, match="RECON-HDF5-UNSAFE"):
+    with pytest.raises(CodedFileError, match=r"RECON-HDF5-UNSAFE"):
         recon.read(tmp_path / "x.h5")
 
 
@@ -71,12 +71,12 @@ def test_what_is_no_image(tmp_path):
         file["image"] = VALUES
         file["image"].attrs["affine"] = np.zeros((4, 4))
     for name in ("text", "line", "none"):
-        with pytest.raises(CodedFileError, match="RECON-HDF5-KIND"):
+        with pytest.raises(CodedFileError, match=r"RECON-HDF5-KIND"):
             recon.read(tmp_path / "x.h5", reader=named(name))
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-AFFINE"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-AFFINE"):
         recon.read(tmp_path / "x.h5")
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-SIZE"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-SIZE"):
         recon.read(tmp_path / "x.h5", reader=named("image", limit_gb=1e-9))
     (tmp_path / "y.h5").write_bytes((tmp_path / "x.h5").read_bytes()[:300])
-    with pytest.raises(CodedFileError, match="RECON-HDF5-DAMAGED"):
+    with pytest.raises(CodedFileError, match=r"RECON-HDF5-DAMAGED"):
         recon.read(tmp_path / "y.h5")

@@ -119,9 +119,9 @@ def test_cut_and_packed_damage(tmp_path):
     data = path.read_bytes()
     for damaged in (data[:-30], data[:-1], data[:-2] + b"\0\0"):
         path.write_bytes(damaged)
-        with pytest.raises(CodedFileError, match="RECON-IMAGE-(TRUNCATED|CHECKSUM)"):
+        with pytest.raises(CodedFileError, match=r"RECON-IMAGE-(TRUNCATED|CHECKSUM)"):
             recon.read(path)
     path.write_bytes(data + b"more")
     assert recon.read(path).notes == ()  # behind the packed stream, nothing belongs to it
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-SIZE"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-SIZE"):
         MetaImageReader(limit_gb=1e-8).read(path)

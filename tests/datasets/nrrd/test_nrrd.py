@@ -128,13 +128,13 @@ def test_damage(tmp_path, old, new, code):
 
 def test_packed_damage_and_bombs(tmp_path):
     path = save(tmp_path / "x.nrrd", np.zeros((100, 100, 100), "i2"), encoding="gzip")
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-SIZE"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-SIZE"):
         NrrdReader(limit_gb=0.001).read(path)
     data = bytearray(path.read_bytes())
     data[-6] ^= 0xFF  # in the checksum
     path.write_bytes(data)
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-CHECKSUM"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-CHECKSUM"):
         recon.read(path)
     path.write_bytes(data[:-200])
-    with pytest.raises(CodedFileError, match="RECON-IMAGE-(TRUNCATED|CHECKSUM)"):
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-(TRUNCATED|CHECKSUM)"):
         recon.read(path)
