@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import Pixels
 
-__all__ = ["decode", "frames_of"]
+__all__ = ["check_ratio", "decode", "frames_of"]
 
 RLE = "1.2.840.10008.1.2.5"
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 57, 70)}
@@ -35,20 +35,30 @@ class _Stream(NamedTuple):
     bits: int
 
 
+def check_ratio(pixels: Pixels, stored: int) -> None:
+    """Refuse pixels that the header declares to be out of proportion to the bytes that are stored.
+
+    Raises
+    ------
+    DicomError
+        If they are more than 64 MiB and a thousand times as large.
+    """
+    declared = pixels.frame_bytes * pixels.frames
+    if declared > max(_FREE_BYTES, _MAX_RATIO * stored):
+        raise DicomError(
+            "RECON-DICOM-BOMB",
+            f"{pixels.source.label} declares {declared} bytes of pixels but stores {stored}; it is damaged",
+        )
+
+
 def frames_of(data: bytes, pixels: Pixels) -> list[bytes]:
     """Return the codestreams of all frames.
 
     Raises
     ------
     DicomError
-        If there are fewer frames than the header says, or what they declare is out of proportion to what is stored.
+        If there are fewer frames than the header says.
     """
-    if pixels.frame_bytes * pixels.frames > max(_FREE_BYTES, _MAX_RATIO * len(data)):
-        raise DicomError(
-            "RECON-DICOM-BOMB",
-            f"{pixels.source.label} declares {pixels.frame_bytes * pixels.frames} bytes of pixels but stores "
-            f"{len(data)}; it is damaged",
-        )
     try:
         if pixels.frames == 1:
             found = [b"".join(_fragments(data))]

@@ -14,6 +14,7 @@ from recon_datasets.dicom_series.facts import diffusion, echo_ms, image_words, k
 from recon_datasets.dicom_series.frame import DicomFile, Frame, Pixels, Plane, Times
 from recon_datasets.dicom_series.header import Fields, Header, read_header
 from recon_datasets.dicom_series.mosaic import tiles
+from recon_datasets.dicom_series.pixels import check_size
 from recon_datasets.dicom_series.source import Source
 from recon_datasets.dicom_series.suv import uptake_facts
 
@@ -76,6 +77,7 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
     try:
         _check_kind(fields, header, source, storage)
         pixels = _pixels(header, source)
+        check_size(pixels)
         frames, placeless = _frames(fields, pixels, source, storage)
     except DicomError as error:
         return replace(known, error=error)

@@ -7,7 +7,7 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,8 +15,8 @@ from typing import Any
 
 import pydicom
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.filereader import data_element_generator
 
 from recon.errors import FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
@@ -47,18 +47,18 @@ class Fields:
 
     Parameters
     ----------
-    dataset
-        The data set.
+    elements
+        By tag, as pydicom reads them: a data set of its own would cost as much again.
     """
 
-    __slots__ = ("dataset",)
+    __slots__ = ("elements",)
 
-    def __init__(self, dataset: pydicom.Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, elements: Mapping[int, RawDataElement | DataElement]) -> None:
+        self.elements = elements
 
     def __contains__(self, tag: int) -> bool:
         """Whether the element is there, with or without a value."""
-        return tag in self.dataset
+        return tag in self.elements
 
     def words(self, tag: int) -> list[str]:
         """Return the values of an element of text, without padding; nothing where it is missing or empty."""
@@ -101,10 +101,13 @@ class Fields:
 
     def items(self, tag: int) -> list[Fields]:
         """Return the items of a sequence."""
-        if tag not in self.dataset:
+        element = self.elements.get(tag)
+        if isinstance(element, RawDataElement):
+            element = convert_raw_data_element(element)
+        found = None if element is None else element.value
+        if not isinstance(found, pydicom.Sequence):
             return []
-        value = self.dataset[tag].value
-        return [Fields(item) for item in value] if isinstance(value, pydicom.Sequence) else []
+        return [Fields({int(t): item.get_item(t) for t in item.keys()}) for item in found]  # noqa: SIM118
 
     def raw(self, tag: int) -> bytes:
         """Return an element's bytes."""
@@ -112,9 +115,9 @@ class Fields:
         return value if isinstance(value, bytes) else b""
 
     def _element(self, tag: int) -> tuple[Any, str, bool]:
-        if tag not in self.dataset:
+        element = self.elements.get(tag)
+        if element is None:
             return None, "", True
-        element = self.dataset.get_item(tag)
         if isinstance(element, RawDataElement):
             code = element.VR
             if code in (None, "UN"):
@@ -206,7 +209,8 @@ def _parse(head: bytes, source: Source, *, whole: bool) -> Header | None:
             inflated = _inflate(head[start:], source)
             file = BytesIO(inflated)
         implicit, little = syntax == _IMPLICIT, syntax != _BIG_ENDIAN
-        dataset = read_dataset(file, implicit, little, stop_when=lambda tag, *_: tag in _PIXELS)
+        implicit = implicit or not file.getbuffer()[file.tell() + 4 : file.tell() + 6].tobytes().isalpha()
+        elements = {int(e.tag): e for e in data_element_generator(file, implicit, little, stop_when=_at_pixels)}
     except FileFormatError:
         raise
     except Exception:
@@ -221,8 +225,8 @@ def _parse(head: bytes, source: Source, *, whole: bool) -> Header | None:
     if not tag and not whole:
         return None
     if not tag:
-        _check_lengths(dataset, source)
-    return Header(Fields(dataset), syntax, little, tag, offset, length, inflated)
+        _check_lengths(elements, source)
+    return Header(Fields(elements), syntax, little, tag, offset, length, inflated)
 
 
 def _syntax(head: bytes, source: Source) -> tuple[str, int]:
@@ -274,9 +278,12 @@ def _inflate(packed: bytes, source: Source) -> bytes:
     return data
 
 
-def _check_lengths(dataset: pydicom.Dataset, source: Source) -> None:
-    for tag in dataset.keys():  # noqa: SIM118 - iterating over a data set converts its elements
-        element = dataset.get_item(tag)
+def _at_pixels(tag: int, *_: object) -> bool:
+    return tag >= _PIXELS[1]
+
+
+def _check_lengths(elements: Mapping[int, RawDataElement | DataElement], source: Source) -> None:
+    for element in elements.values():
         raw = isinstance(element, RawDataElement) and element.value is not None and element.length != 0xFFFFFFFF
         if raw and len(element.value) < element.length:
             raise DicomError(

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recon_datasets.dicom_series.codecs import decode, frames_of
+from recon_datasets.dicom_series.codecs import check_ratio, decode, frames_of
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import Frame, Pixels
 from recon_datasets.dicom_series.header import DEFLATED
 
-__all__ = ["Padding", "fill", "same_pixels", "values_of"]
+__all__ = ["Padding", "check_size", "fill", "same_pixels", "values_of"]
 
 Padding = Literal["keep", "nan", "clip"]
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED}
@@ -89,9 +89,7 @@ class _Frames:
     def __init__(self, pixels: Pixels, scratch: _Scratch) -> None:
         self.pixels, self.scratch = pixels, scratch
         self.streams: list[bytes] = []
-        if pixels.syntax in _NATIVE:
-            _check_length(pixels)
-        else:
+        if pixels.syntax not in _NATIVE:
             source = pixels.source
             self.streams = frames_of(source.read(pixels.offset, source.size - pixels.offset), pixels)
 
@@ -113,7 +111,17 @@ class _Frames:
         return values if pixels.floating else _used_bits(values, pixels)
 
 
-def _check_length(pixels: Pixels) -> None:
+def check_size(pixels: Pixels) -> None:
+    """Compare what the header declares with what is stored, before anything is allocated for it.
+
+    Raises
+    ------
+    DicomError
+        If pixels are missing, left over, or out of proportion.
+    """
+    if pixels.syntax not in _NATIVE:
+        check_ratio(pixels, pixels.source.size)
+        return
     declared = pixels.frame_bytes * pixels.frames
     size = pixels.source.size if pixels.inflated is None else len(pixels.inflated)
     stored = min(pixels.length, size - pixels.offset)

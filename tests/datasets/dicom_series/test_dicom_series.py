@@ -1,6 +1,7 @@
 """DICOM series: right values in the right place, or a coded refusal of one line without patient data."""
 
 import pickle
+import subprocess
 import warnings
 
 import nibabel as nib
@@ -316,7 +317,7 @@ SERIES = [
 def test_real_series_against_dicom2nifti(shared_data, series):
     """Every voxel of the ground truth lies where ours lies, and holds the same value."""
     folder = shared_data / "dicom" / "dicom2nifti_tests"
-    truth = nib.load(folder / f"{series}_ground_truth.nii.gz")
+    truth = nib.squeeze_image(nib.load(folder / f"{series}_ground_truth.nii.gz"))
     image = recon.read(folder / series)
     # Voxel indices of the truth in our image, through the patient.
     there = np.linalg.inv(image.affine) @ truth.affine
@@ -340,6 +341,24 @@ def test_real_series_that_are_refused(shared_data, series, code):
     with pytest.raises(DicomError) as error:
         recon.read(shared_data / "dicom" / "dicom2nifti_tests" / series)
     assert error.value.code == f"RECON-DICOM-{code}"
+
+
+@pytest.mark.parametrize(
+    "series", ["generic/anatomical/001", "hitachi/anatomical/001", "philips_enhanced/anatomical/001"]
+)
+def test_real_series_against_dcm2niix(shared_data, tmp_path, series):
+    """The second oracle: Philips values without its private scaling, compared through the patient."""
+    dcm2niix = pytest.importorskip("dcm2niix", reason="needs dcm2niix (pip)")
+    folder = shared_data / "dicom" / "dicom2nifti_tests" / series
+    subprocess.run([dcm2niix.bin, "-p", "n", "-z", "n", "-f", "x", "-o", str(tmp_path), str(folder)], check=True)
+    truth = nib.squeeze_image(nib.load(next(tmp_path.glob("*.nii"))))
+    image = recon.read(folder)
+    there = np.linalg.inv(image.affine) @ truth.affine
+    assert np.allclose(there[:3], np.rint(there[:3]), atol=2e-2)
+    index = np.stack(np.meshgrid(*map(np.arange, truth.shape), indexing="ij"), -1)
+    x, y, z = np.rint(index @ there[:3, :3].T + there[:3, 3]).astype(int).reshape(-1, 3).T
+    expected = truth.get_fdata()
+    assert np.abs(image.data.numpy()[z, y, x].reshape(truth.shape) - expected).max() <= 1e-3 * np.abs(expected).max()
 
 
 def test_real_transfer_syntaxes_agree(shared_data):
