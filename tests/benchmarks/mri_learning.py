@@ -93,7 +93,7 @@ def train(name: str, steps: int) -> tuple[torch.nn.Module, float]:
     plan = {
         "steps": steps,
         "batch_size": 2,
-        "optimizer": {"name": "adam", "lr": 1e-3},
+        "optimizer": {"name": "adam", "lr": 2e-3 if name == "varnet" else 1e-3},
         "schedule": {"name": "cosine", "warmup": 10},
         "clip": 1.0,
         "log_every": 25,
@@ -182,6 +182,9 @@ def main() -> None:
         model, seconds = train(name, arguments.steps)
         coils = name == "varnet"
         data = Slices(HELD_OUT, coils=True) if coils else held_out
+        if coils:
+            rss = recon.build("method", "rss")
+            report("rss", scores(data, rss, coils=True), "zero-filled root sum of squares, no maps given")
         count = sum(p.numel() for p in model.parameters())
         note = f"{count} parameters, {arguments.steps} steps, {seconds:.0f} s of CPU"
         report(name, scores(data, model, coils=coils), note + (", no maps given" if coils else ", true maps"))
