@@ -167,18 +167,19 @@ def _gathered(data: Tensor, index_map: Affine, size: Sequence[int], nearest: boo
     counts = data.shape[:0:-1]  # x, y, z
     flat = data.reshape(data.shape[0], -1)
     strides = (1, counts[0], counts[0] * counts[1])
-    y, x = np.meshgrid(np.arange(size[1]), np.arange(size[2]), indexing="ij")
+    y, x = np.arange(size[1])[:, None], np.arange(size[2])
+    area = size[1] * size[2]
     finite = _is_finite(flat)
     found = torch.empty(
-        (len(flat), size[0], x.size), dtype=flat.dtype if nearest else widened(flat[:0]).dtype, device=flat.device
+        (len(flat), size[0], area), dtype=flat.dtype if nearest else widened(flat[:0]).dtype, device=flat.device
     )
     for z in range(size[0]):
-        starts = np.zeros(x.size, dtype=np.int64)
-        inside = np.ones(x.size, dtype=bool)
+        starts = np.zeros(area, dtype=np.int64)
+        inside = np.ones(area, dtype=bool)
         steps, weights = [], []
         for old in range(3):
             row = index_map[old]
-            places = (row[0] * x + row[1] * y + (row[2] * z + row[3])).ravel()
+            places = (row[0] * x + (row[1] * y + (row[2] * z + row[3]))).ravel()
             low, weight, within = _neighbours(places, counts[old], nearest)
             starts += low * strides[old]
             inside &= within
@@ -224,10 +225,10 @@ def _neighbours(
     if nearest:
         return np.clip(np.floor(places + 0.5 + SNAP), 0, count - 1).astype(np.int64), np.zeros(len(places)), inside
     places = np.clip(places, 0, count - 1)
-    low = np.floor(places + SNAP)
+    low = (places + SNAP).astype(np.int64)  # of what is not negative, the floor
     weight = places - low
     weight[weight < SNAP] = 0
-    return low.astype(np.int64), weight, inside
+    return low, weight, inside
 
 
 def _between(dtype: torch.dtype) -> torch.dtype:
