@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import MaxLen
@@ -53,6 +54,8 @@ class DicomWriter:
         Description of the series, before "Not for diagnosis"; ASCII, of at most 40 characters.
     window
         (center, width) for viewers. By default 40, 400 HU for CT, and the range of the middle 98 % of an MR image.
+    unit
+        "HU" says that the values of a CT image whose file tells no unit, as NIfTI does not, are in HU.
     anonymous
         Replace all identifiers by keyed hashes, remove what PS3.15's basic profile removes, and say so.
     key_file
@@ -66,6 +69,7 @@ class DicomWriter:
         like: str | None = None,
         description: Annotated[str, MaxLen(40)] = "",
         window: tuple[float, float] | None = None,
+        unit: Literal["HU"] | None = None,
         anonymous: bool = False,
         key_file: str | None = None,
     ) -> None:
@@ -78,6 +82,7 @@ class DicomWriter:
         self.like = like
         self.description = description
         self.window = window
+        self.unit = unit
         self.anonymous = anonymous
         self.key_file = key_file
 
@@ -96,6 +101,8 @@ class DicomWriter:
         if not isinstance(image, Image):
             raise UsageError("a DICOM file holds an image, not a measurement: reconstruct it first, or write .h5")
         source = None if self.like is None else Likeness.of(Path(self.like))
+        if self.unit is not None and image.unit == "arbitrary":
+            image = replace(image, unit=self.unit, quantity=None)
         modality = _modality(image, source)
         values, slope = _stored(image, modality)
         if not path.is_dir() and len(values) > 1:
@@ -199,6 +206,11 @@ def _modality(image: Image, source: Likeness | None) -> str:
         return "CT"
     if image.unit == "arbitrary" and stated == "MR":
         return "MR"
+    if stated == "CT" and image.unit == "arbitrary":
+        raise UsageError(
+            "the image does not tell its unit, and DICOM holds CT in HU: if it is in HU, give the writer unit=HU "
+            "(--writer '{use: dicom_series, unit: HU}')"
+        )
     raise UsageError(
         "a DICOM file is written of CT images in HU and of MR images; this one is of modality "
         f"{stated or 'unknown'} in {image.unit!r} units: write .nii.gz"

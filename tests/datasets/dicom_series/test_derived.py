@@ -96,6 +96,21 @@ def test_it_joins_its_study(tmp_path, modality):
     assert {name: after[0][name].value for name in expected} == expected
 
 
+def test_an_image_that_tells_no_unit(tmp_path):
+    """NIfTI holds none."""
+    source = series(tmp_path / "in")
+    image = recon.read(source)
+    recon.write(image, tmp_path / "x.nii")
+    bare = recon.read(tmp_path / "x.nii")
+    writer = {"use": "dicom_series", "like": str(source)}
+    with pytest.raises(UsageError, match="does not tell its unit"):
+        recon.write(bare, tmp_path / "out", writer=writer)
+    recon.write(bare, tmp_path / "out", writer={**writer, "unit": "HU"})
+    back = recon.read(tmp_path / "out")
+    assert back.unit == "HU"
+    assert torch.equal(back.data, image.data)
+
+
 def test_slices_of_another_grid_refer_to_those_that_they_cut(tmp_path):
     source = series(tmp_path / "in")
     image = recon.read(source)
