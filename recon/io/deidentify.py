@@ -341,6 +341,8 @@ def _warnings(items: list[Dataset]) -> tuple[str, ...]:
         found.append("the pixels may show text that names the patient")
     if may_show_face(items[0]):
         found.append("a volume with the head in it shows the face; deface it before it is shared")
+    if any(item.file_meta.TransferSyntaxUID.is_encapsulated for item in items):
+        found.append("compressed pixels are copied as they are, with comments that their encoder may have left")
     if items[0].get("Modality") == "PT":
         found.append("times are gone, so that uptake values (SUV) can no longer be computed")
     return tuple(found)

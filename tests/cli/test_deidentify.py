@@ -189,6 +189,20 @@ def test_a_deflated_bomb_is_refused(tmp_path, capsys, monkeypatch):
     assert "RECON-DICOM-BOMB" in capsys.readouterr().err
 
 
+def test_compressed_pixels_are_copied_and_noted(tmp_path, capsys):
+    def compress(dataset: Dataset, number: int) -> None:
+        named(dataset, number)
+        dataset.compress(pydicom.uid.RLELossless, encoding_plugin="pydicom")
+
+    write_slices(tmp_path / "in", np.arange(48).reshape(1, 6, 8), change=compress)
+    assert run(tmp_path / "in", tmp_path / "out") == 0
+    assert "with comments that their encoder may have left" in capsys.readouterr().out
+    (path,) = (tmp_path / "out").rglob("*.dcm")
+    copy = pydicom.dcmread(path)
+    assert copy.file_meta.TransferSyntaxUID == pydicom.uid.RLELossless
+    assert np.array_equal(copy.pixel_array, np.arange(48).reshape(6, 8))
+
+
 def test_bad_usage(tmp_path, capsys):
     assert run(tmp_path / "none", tmp_path / "out") == 2
     assert "does not exist" in capsys.readouterr().err
