@@ -24,6 +24,10 @@ _DICOM = {
         "The pixels of an image are likely to show text, which may name the patient; it was not de-identified.",
         "Look at it; if it shows none, `recon deidentify --force` copies it.",
     ),
+    "CHOICE": (
+        "The series or the image that was chosen does not exist.",
+        "`recon ls` numbers them; `--series N` and `--stack N` take these numbers.",
+    ),
     "CODEC": (
         "The pixels are compressed in a way that no installed decoder reads.",
         "`pip install 'recon-toolkit[dicom]'`, or export the series uncompressed.",
@@ -55,6 +59,10 @@ _DICOM = {
         "Leave it out; `recon ls` says what each series is.",
     ),
     "LENGTH": ("An element of the header is longer than the file.", "Copy or export the file again."),
+    "LIMIT": (
+        "The image is larger than the limit.",
+        "Raise `limit_gb` of the reader if the series is trusted.",
+    ),
     "MIXED": (
         "Slices of one image differ in what they show.",
         "Split the series into folders.",
@@ -101,6 +109,10 @@ _DICOM = {
     "UNEVEN": (
         "The distance between slices varies, or slices are off a straight line. As a note: they were interpolated.",
         "Choose one part with `--stack N`, or accept interpolated slices with `--allow-gaps`.",
+    ),
+    "UNEVEN-TIME": (
+        "Volumes in time do not all have the same slices: the scan was aborted, or files are missing.",
+        "Find them, or leave incomplete volumes out with `drop_partial` of the reader.",
     ),
     "ZIP": ("The archive is encrypted or damaged.", "Unpack it first."),
 }
