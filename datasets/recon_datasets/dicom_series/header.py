@@ -284,8 +284,9 @@ def _at_pixels(tag: int, *_: object) -> bool:
 
 def _check_lengths(elements: Mapping[int, RawDataElement | DataElement], source: Source) -> None:
     for element in elements.values():
-        raw = isinstance(element, RawDataElement) and element.value is not None and element.length != 0xFFFFFFFF
-        if raw and len(element.value) < element.length:
+        if not isinstance(element, RawDataElement) or element.value is None or element.length == 0xFFFFFFFF:
+            continue
+        if len(element.value) < element.length:
             raise DicomError(
                 "RECON-DICOM-LENGTH", f"{source.label} holds an element longer than the file; copy it again"
             )

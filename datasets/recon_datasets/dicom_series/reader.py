@@ -11,12 +11,11 @@ from annotated_types import Gt
 
 from recon.io.series import SeriesInfo
 from recon_datasets.dicom_series.dicom_file import is_projection
-from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.header import quiet
 from recon_datasets.dicom_series.pixels import Padding
 from recon_datasets.dicom_series.scan import scan
 from recon_datasets.dicom_series.series import Series, pick, read_files
-from recon_datasets.dicom_series.source import Source, find_sources, is_dicom, is_zip
+from recon_datasets.dicom_series.source import Source, first_source, is_dicom, is_zip
 from recon_datasets.dicom_series.volume import Gaps
 
 if TYPE_CHECKING:
@@ -85,11 +84,8 @@ class DicomReader:
         """Whether the file is DICOM, or the first one in the folder or archive that is holds no CT projection."""
         if not path.is_dir() and not is_zip(path):
             return is_dicom(path)
-        try:
-            first = find_sources(path)[0]
-        except DicomError:
-            return False
-        return not _projection(first)
+        first = first_source(path)
+        return first is not None and not _projection(first)
 
     def read(self, path: Path | Sequence[Path]) -> Image | Measurement:
         """Read an image: (z, y, x), or (t, z, y, x) where frames lie in one place; (y, x) for a file of one slice.
@@ -133,6 +129,7 @@ class DicomReader:
             affine=affine,
             dims=("t", "z", "y", "x"),
             unit=unit,
+            quantity=series.volume.frames[0][0].kind.component or None,
             metadata=series.technical,
             notes=notes,
         )

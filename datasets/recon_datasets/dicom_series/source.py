@@ -12,7 +12,7 @@ from pathlib import Path
 from recon.errors import FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
 
-__all__ = ["MARK", "Source", "find_sources", "is_dicom", "is_zip"]
+__all__ = ["MARK", "Source", "find_sources", "first_source", "is_dicom", "is_zip"]
 
 MARK = b"DICM"
 """What stands after the first 128 bytes of a DICOM file."""
@@ -117,6 +117,17 @@ def find_sources(where: Path | Sequence[Path]) -> list[Source]:
     if is_zip(where):
         return _members(where)
     return [_named(where, str(where))]
+
+
+def first_source(where: Path) -> Source | None:
+    """Return any one DICOM object of a folder or archive, looking at as few files as will do; None without one."""
+    if where.is_dir():
+        found = (Source(path, str(where), size=path.stat().st_size) for path in _walk(where) if is_dicom(path))
+        return next(found, None)
+    try:
+        return _members(where)[0]
+    except DicomError:
+        return None
 
 
 def _named(path: Path, label: str) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -141,8 +141,8 @@ def _in_time(
     """Sort the frames of each place in time, so that the n-th ones form a volume."""
     if all(len(found) == 1 for found in bins):
         return bins, []
-    for found in bins:
-        positions = np.array([_plane(frame).position for frame in found])
+    for together in bins:
+        positions = np.array([_plane(frame).position for frame in together])
         if np.ptp(positions, axis=0).max() > 2 * POSITION_TOLERANCE[0]:
             raise DicomError("RECON-DICOM-UNEVEN", f"{where}: slices lie side by side in one plane; split the series")
     notes: list[str] = []
@@ -184,7 +184,7 @@ def _in_time(
 def _by_times(bins: list[list[Frame]]) -> list[list[Frame]] | None:
     """Tell frames apart by the first of `Times` whose values are distinct in each place and the same in all."""
     for field in range(len(bins[0][0].times)):
-        values = {frame.times[field] for frame in bins[0]}
+        values: set[Any] = {frame.times[field] for frame in bins[0]}
         if None in values or len(values) != len(bins[0]):
             continue
         if not all(len(b) == len(values) and {frame.times[field] for frame in b} == values for b in bins):
@@ -196,7 +196,8 @@ def _by_times(bins: list[list[Frame]]) -> list[list[Frame]] | None:
                 firsts[key] = min(firsts.get(key, frame.order), frame.order)
         if bins[0][0].times._fields[field] == "diffusion":  # as they were measured, as tables of gradients are
             return [sorted(b, key=lambda frame: (firsts[frame.times.diffusion], frame.times.diffusion)) for b in bins]
-        return [sorted(b, key=lambda frame: frame.times[field]) for b in bins]
+        places = {value: place for place, value in enumerate(sorted(values))}
+        return [sorted(b, key=lambda frame: places[frame.times[field]]) for b in bins]
     return None
 
 
