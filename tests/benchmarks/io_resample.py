@@ -61,9 +61,7 @@ def main() -> None:
                 times[way].append(time.process_time() - start)
         ours, theirs = (statistics.median(times[way]) for way in ways)
         apart = np.abs(results["recon"] - results["SimpleITK"]).max()
-        print(  # noqa: T201
-            f"{name:16} recon {ours:.3f} s, SimpleITK {theirs:.3f} s, ratio {ours / theirs:.2f}, apart {apart:.1e}"
-        )
+        print(f"{name:16} recon {ours:.3f} s, SimpleITK {theirs:.3f} s, ratio {ours / theirs:.2f}, apart {apart:.1e}")
 
 
 if __name__ == "__main__":
