@@ -147,7 +147,7 @@ def run_batch(arguments: argparse.Namespace) -> int:
     items = [item for reader, series in pairs for item in _items(reader, series)]
     if not items:
         raise UsageError(f"{arguments.source} holds no series; recon ls says what is in it")
-    names = ("allow_gaps", "untilt", "suffix", "window", "writer")
+    names = ("allow_gaps", "untilt", "suffix", "unit", "window", "writer")
     journal = Journal(folder=arguments.target, settings={name: getattr(arguments, name) for name in names})
     counts: Counter[str] = Counter()
     for item in track(items, "converting"):

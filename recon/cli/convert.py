@@ -5,7 +5,7 @@ a folder is converted; what is finished is not done again, and what cannot be re
 
   recon convert dicom_folder/ volume.nii.gz --series 2
   recon convert dicom_folder/ volume.nii.gz --allow-gaps --untilt
-  recon convert result.nii.gz derived/ --like dicom_folder/
+  recon convert result.nii.gz derived/ --like dicom_folder/ --unit HU
   recon convert volume.nii.gz middle.png --window lung
   recon convert archive/ volumes/ --batch
   recon convert knee.h5 reference.nii.gz --reference
@@ -28,7 +28,7 @@ __all__ = ["READING", "WRITING", "add_arguments", "reading", "run", "writing"]
 READING = {"series": "--series", "stack": "--stack", "gaps": "--allow-gaps", "untilt": "--untilt"}
 """Parameters of readers that have options here."""
 
-WRITING = {"like": "--like", "window": "--window"}
+WRITING = {"like": "--like", "unit": "--unit", "window": "--window"}
 """Parameters of writers that have options here."""
 
 
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", nargs="+", metavar="NAME", help="black and white of a picture or DICOM: a preset, or CENTRE WIDTH"
     )
+    parser.add_argument("--unit", metavar="HU", help="unit of a CT image whose file tells none, for a DICOM series")
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever IN looks like")
     parser.add_argument("--writer", help="writer, by name or YAML config, whatever the suffix of OUT")
     parser.add_argument(
@@ -128,6 +129,7 @@ def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
     config = None if arguments.writer is None else config_from(arguments.writer, "--writer")
     asked = {
         "like": None if arguments.like is None else str(arguments.like),
+        "unit": arguments.unit,
         "window": None if arguments.window is None else _centre_width(window_from(arguments.window)),
     }
     asked = {name: value for name, value in asked.items() if value is not None}

@@ -64,9 +64,9 @@ def main(repetitions: int) -> None:
         files, whole = sum(item["files"] for item in series), sum(item["problem"] is None for item in series)
         print(f"found {len(series)} series of {files} files, {whole} of them whole")
     base = statistics.median(times["pydicom header pass"])
-    for label, seconds in times.items():
-        median = statistics.median(seconds)
-        print(f"{label:<20} {median:6.2f} s CPU (min {min(seconds):.2f})  {median / base:5.2f} x")
+    for label, measured in times.items():
+        median = statistics.median(measured)
+        print(f"{label:<20} {median:6.2f} s CPU (min {min(measured):.2f})  {median / base:5.2f} x")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 
@@ -137,3 +138,18 @@ def test_a_batch_of_nothing_or_into_something(archive, tmp_path, capsys):
     assert "is not empty" in capsys.readouterr().err
     assert main(["convert", str(archive), str(tmp_path / "out"), "--batch", "--series", "1"]) == 2
     assert "leave it out with --batch" in capsys.readouterr().err
+
+
+def test_a_derived_series_belongs_to_its_source(tmp_path, capsys):
+    write_slices(tmp_path / "in", VALUES, name="in")
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "x.nii.gz")]) == 0
+    command = ["convert", str(tmp_path / "x.nii.gz"), str(tmp_path / "out"), "--like", str(tmp_path / "in")]
+    assert main([*command, "--unit", "HU", "--window", "lung"]) == 0
+    found, source = recon.read(tmp_path / "out"), recon.read(tmp_path / "in")
+    assert torch.equal(found.data, source.data)
+    assert found.same_grid(source)
+    slices = [pydicom.dcmread(path) for path in (tmp_path / "out").glob("*.dcm")]
+    assert {(float(item.WindowCenter), float(item.WindowWidth)) for item in slices} == {(-600.0, 1500.0)}
+    assert all(item.SourceImageSequence for item in slices)
+    assert main([*command[:-1], str(tmp_path / "nothing")]) == 2
+    assert "recon: " in capsys.readouterr().err
