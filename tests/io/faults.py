@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -29,7 +30,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-__all__ = ["CASES", "Case", "Scan", "Truth", "compare", "make"]
+__all__ = ["CASES", "Case", "Scan", "Truth", "compare", "make", "put_raw"]
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -157,10 +158,10 @@ def _dataset(pixels, orientation, position, storage, series, number):
 
 
 def put_raw(dataset: Dataset, keyword: str, text: str) -> None:
-    """Set an element of decimal strings to what pydicom itself would refuse to write."""
+    """Set an element to text that pydicom itself would refuse to write."""
     tag = Tag(keyword)
-    value = text.encode() + b" " * (len(text) % 2)
-    dataset[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
+    value = text.encode("latin-1") + b" " * (len(text) % 2)
+    dataset[tag] = RawDataElement(tag, dictionary_VR(tag), len(value), value, 0, False, True)
 
 
 def compare(image, planes: list[list[Truth]], tolerance: float = 2e-3) -> str:

@@ -21,10 +21,11 @@ def outcome(source):
         warnings.simplefilter("error")
         try:
             return recon.read(source)
-        except CodedFileError as error:
-            assert "\n" not in str(error)
-            assert "Nobody" not in str(error)
-            return error.code
+        except CodedFileError as refusal:
+            code, text = refusal.code, str(refusal)
+    assert "\n" not in text
+    assert "Nobody" not in text
+    return code
 
 
 def written(name, folder):
