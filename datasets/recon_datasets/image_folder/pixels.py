@@ -23,6 +23,9 @@ __all__ = ["SUFFIXES", "Mode", "load_picture", "opened", "stored_values"]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 Mode = Literal["gray", "rgb", "file"]
 
+# What Pillow raises on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error)
+
 # Luminance of ITU-R BT.601, as in Pillow's and MATLAB's conversion, but in floating point: no rounding to 8 bits.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -78,7 +81,7 @@ def opened(path: Path) -> Iterator[Pillow.Image]:
         raise FileFormatError(f"{path} does not exist") from None
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise FileFormatError(f"{path} declares too many pixels: {error}") from None
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except _DAMAGE as error:
         raise FileFormatError(f"{path} is not a readable picture (damaged or cut off?): {error}") from error
 
 

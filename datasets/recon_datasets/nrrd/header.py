@@ -80,11 +80,15 @@ def read_header(path: Path, *, limit: int) -> Header:
         raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     fields, end = _fields(path)
     try:
-        shape = tuple(int(size) for size in fields["sizes"])
-        rank = int(fields["dimension"])
-        kinds = [str(kind).lower() for kind in fields.get("kinds", [])]
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise _refuse(path, "it lacks dimension or sizes") from None
+        return _checked(fields, end, path, limit)
+    except (KeyError, TypeError, ValueError, OverflowError):  # a field of another kind than its name says
+        raise _refuse(path, "a field is missing or is not as the format asks") from None
+
+
+def _checked(fields: dict[str, Any], end: int, path: Path, limit: int) -> Header:
+    shape = tuple(int(size) for size in fields["sizes"])
+    rank = int(fields["dimension"])
+    kinds = [str(kind).lower() for kind in fields.get("kinds", [])]
     if rank != len(shape) or min(shape) < 1 or (kinds and len(kinds) != rank):
         raise _refuse(path, "dimension, sizes and kinds do not fit one another")
     directions = _directions(fields, rank, path)
