@@ -15,7 +15,7 @@ from recon.io.metadata import check_quantity, codes
 from recon.io.provenance import Provenance, hashed
 
 AFFINE = np.array([[0, -2.0, 0.1, 10], [1.5, 0, 0, -20], [0, 0.2, 5, 30], [0, 0, 0, 1]])
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=80, deadline=None)
 
 
 @st.composite
