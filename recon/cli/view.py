@@ -3,7 +3,7 @@
 Slices are turned as radiologists look at them (the patient's right is on the left) where the file tells how they lie.
 K-space is drawn as the logarithm of its magnitude over all coils.
 
-  recon view dicom_folder/ -o slice.png --window 40 400
+  recon view dicom_folder/ -o slice.png --window soft_tissue
   recon view brain.nii.gz -o all.png --montage 16
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recon.cli.common import reader_from
+from recon.cli.common import reader_from, window_from
 from recon.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--slice", type=int, metavar="N", help="slice to draw, counted from 0 (default: the middle one)")
     shown.add_argument("--montage", type=int, metavar="COUNT", help="draw so many slices, evenly spread")
     scale = parser.add_mutually_exclusive_group()
-    scale.add_argument("--window", type=float, nargs=2, metavar=("CENTER", "WIDTH"), help="values from black to white")
+    scale.add_argument(
+        "--window", nargs="+", metavar="NAME", help="black and white: a preset such as lung, or CENTRE WIDTH"
+    )
     scale.add_argument(
         "--percentiles",
         type=float,
@@ -44,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from recon.io import read
     from recon.io.picture import Planes, grid, planes, save_png, to_bytes
+    from recon.io.windows import window_limits
 
     low, high = arguments.percentiles
     if not 0 <= low < high <= 100:
         raise UsageError(f"--percentiles {low:g} {high:g}: give two numbers from 0 to 100, the smaller one first")
-    if arguments.window is not None and not arguments.window[1] > 0:
-        raise UsageError(f"--window: the width {arguments.window[1]:g} must be above 0")
+    window = None if arguments.window is None else window_limits(window_from(arguments.window))
     if arguments.montage is not None and arguments.montage < 1:
         raise UsageError(f"--montage {arguments.montage}: draw at least one slice")
     views = planes(read(arguments.source, reader=reader_from(arguments.reader)))
@@ -63,11 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         chosen = [count // 2]
     shown = Planes(views.values[chosen], views.pixel)
-    if arguments.window is not None:
-        center, width = arguments.window
-        limits = center - width / 2, center + width / 2
-    else:
-        limits = shown.window((low, high))
+    limits = shown.window((low, high)) if window is None else window
     save_png(grid([to_bytes(plane, *limits) for plane in shown.values]), arguments.output, shown.pixel)
     print(f"{arguments.output}  (black {limits[0]:g}, white {limits[1]:g})")
     return 0

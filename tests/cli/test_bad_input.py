@@ -63,7 +63,7 @@ def image(tmp_path):
         (["inof", "x.nii"], "unknown verb 'inof'; did you mean 'info'?"),
         (["--nothing"], "unrecognized arguments: --nothing; see recon --help"),
         (["info"], "required: path; see recon info --help"),
-        (["view", "x.nii", "-o", "x.png", "--window", "3"], "see recon view --help"),
+        (["view", "x.nii", "-o", "x.png", "--window", "3"], "there is no window '3'"),
         (["bench", "model", "dncnn", "--shape", "1,a"], "'a' is not a whole number above 0"),
         (["bench", "model", "dncnn", "--repeat", "0"], "'0' is not a whole number above 0"),
         (["bench", "model", "dncnn", "--device", "gpu"], "unknown device 'gpu'"),

@@ -175,7 +175,7 @@ def test_view_colour_and_odd_images(tmp_path):
         (["view", "volume.nii.gz", "-o", "x.jpg"], "written as .png"),
         (["view", "volume.nii.gz", "-o", "x.png", "--slice", "3"], "has slices 0 to 2"),
         (["view", "volume.nii.gz", "-o", "x.png", "--percentiles", "99", "1"], "the smaller one first"),
-        (["view", "volume.nii.gz", "-o", "x.png", "--window", "40", "0"], "must be above 0"),
+        (["view", "volume.nii.gz", "-o", "x.png", "--window", "40", "0"], "positive width"),
         (["view", "volume.nii.gz", "-o", "x.png", "--montage", "0"], "at least one"),
         (["info", "other.h5"], " and measurement_file do not recognise its content"),
         (["info", "cut.nii.gz"], "damaged or cut off"),
