@@ -40,8 +40,7 @@ def tie(method: Map, side: Side) -> Map:
 def followed(*tensors: Tensor) -> bool:
     """Whether autograd or functorch follows one of these; a call through `torch.autograd.Function` costs 0.1 ms."""
     return torch._C._are_functorch_transforms_active() or any(
-        (x.requires_grad and torch.is_grad_enabled())
-        or torch.autograd.forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
+        (x.requires_grad and torch.is_grad_enabled()) or torch.autograd.forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
         for x in tensors
     )
 
