@@ -36,17 +36,23 @@ LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 """What the world's axes grow to, and what they come from."""
 
 
+FARTHEST = 1e12
+"""Largest number in an affine, in mm: what lies farther is damage, and overflows in what is computed of it."""
+
+
 def check_affine(affine: ArrayLike) -> Affine:
     """Return a read-only float64 copy of an affine.
 
     Raises
     ------
     UsageError
-        If it is not a finite, invertible 4x4 matrix with last row 0 0 0 1.
+        If it is not a finite, invertible 4x4 matrix with last row 0 0 0 1, or if it reaches beyond `FARTHEST`.
     """
     matrix = np.array(affine, dtype=np.float64)
-    if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or matrix[3].tolist() != [0, 0, 0, 1]:
-        raise UsageError(f"an affine is a finite 4x4 matrix with last row 0 0 0 1, got {matrix.tolist()}")
+    if matrix.shape != (4, 4) or not np.all(np.abs(matrix) <= FARTHEST) or matrix[3].tolist() != [0, 0, 0, 1]:
+        raise UsageError(
+            f"an affine is a 4x4 matrix of numbers up to {FARTHEST:g} mm with last row 0 0 0 1, got {matrix.tolist()}"
+        )
     sizes = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.all(sizes > 0) or abs(np.linalg.det(matrix[:3, :3] / sizes)) < 1e-6:
         raise UsageError(

@@ -50,8 +50,8 @@ def test_pickles():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"affine": np.eye(3)}, "finite 4x4"),
-        ({"affine": np.full((4, 4), np.nan)}, "finite 4x4"),
+        ({"affine": np.eye(3)}, "4x4 matrix of numbers"),
+        ({"affine": np.full((4, 4), np.nan)}, "4x4 matrix of numbers"),
         ({"affine": np.diag([1.0, 1, 0, 1])}, "singular"),
         ({"affine": np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])}, "singular"),
         ({"dims": ("x", "y", "z")}, "do not name the axes"),

@@ -146,13 +146,13 @@ def _in_time(
         if np.ptp(positions, axis=0).max() > 2 * POSITION_TOLERANCE[0]:
             raise DicomError("RECON-DICOM-UNEVEN", f"{where}: slices lie side by side in one plane; split the series")
     notes: list[str] = []
-    found = _by_times(bins) or _by_order(bins)
+    found = _ordered(bins, notes)
     if found is None:
         unique, copies = _without_copies(bins, same)
         if copies:
             notes.append(f"{copies} slices that were there twice left out")
             bins = unique
-            found = bins if all(len(b) == 1 for b in bins) else (_by_times(bins) or _by_order(bins))
+            found = bins if all(len(b) == 1 for b in bins) else _ordered(bins, notes)
     if found is None and drop_partial:
         found = _complete(bins)
         if found is not None:
@@ -179,6 +179,16 @@ def _in_time(
         f"{where}: places hold {min(counts)} to {max(counts)} frames (unlike the others: {places[:60]}), so volumes in "
         "time miss slices; leave those out with drop_partial",
     )
+
+
+def _ordered(bins: list[list[Frame]], notes: list[str]) -> list[list[Frame]] | None:
+    """Sort by what the header tells, else by numbers alone, with a note: they do not say what the volumes are."""
+    found = _by_times(bins)
+    if found is None:
+        found = _by_order(bins)
+        if found is not None and not _distinct(bins, lambda frame: frame.times.started):
+            notes.append("volumes told apart by instance numbers alone: they may be of different kinds, not in time")
+    return found
 
 
 def _by_times(bins: list[list[Frame]]) -> list[list[Frame]] | None:
