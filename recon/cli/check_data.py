@@ -94,7 +94,7 @@ def _problems(path: Path, reader: Any) -> list[str]:
         return _odd(chosen.read(path))
     except (FileFormatError, OSError) as error:
         text = str(error) if isinstance(error, FileFormatError) else str(error.strerror or error)
-        return [text.removeprefix(f"{path}: ").removeprefix(f"{path} ")]
+        return [text.replace(f"{path}: ", "").replace(f"{path} ", "")]
 
 
 def _odd(item: Any) -> list[str]:

@@ -27,7 +27,7 @@ def folder(tmp_path):
 def test_a_folder(folder, capsys):
     assert main(["check-data", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{folder / 'deeper' / 'cut.h5'}: is not a readable HDF5 file")
+    assert lines[0].startswith(f"{folder / 'deeper' / 'cut.h5'}: RECON-HDF5-DAMAGED: is not a readable HDF5 file")
     assert lines[1:] == [f"{folder / 'empty.h5'}: is empty", "3 files checked, 2 with problems, 1 of no known format"]
 
 

@@ -105,7 +105,8 @@ def test_a_bad_file_does_not_stop_the_others(scans, tmp_path, capsys):
         ("does not exist", "not a readable HDF5 file", "1 measured values of items 0 to 2 are not finite"),
         strict=True,
     ):
-        assert line.startswith(f"recon: {scans / name}.h5")
+        assert line.startswith("recon: ")
+        assert f"{scans / name}.h5" in line
         assert message in line
     assert output.out.splitlines()[-1] == "2 of 5 files reconstructed"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["file0.nii.gz", "file2.nii.gz"]

@@ -21,6 +21,8 @@ def examples(entry):
 @pytest.mark.parametrize("name", READERS)
 def test_no_other_reader_takes_it(name, tmp_path):
     own = next(entry for entry in registry().entries("reader") if entry.name == name)
+    for package in own.component.requires:
+        pytest.importorskip(package)
     for number, example in enumerate(examples(own)):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -55,7 +55,7 @@ def find_problems(path: Path) -> list[str]:
             volume = open_volume(file, path)
             return [*_labels(file, path, volume), *_mask(volume), *_data(volume)]
     except FileFormatError as error:
-        return [str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")]
+        return [str(error).replace(f"{path}: ", "").replace(f"{path} ", "")]
 
 
 def _labels(file: h5py.File, path: Path, volume: Volume) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _labels(file: h5py.File, path: Path, volume: Volume) -> Iterator[str]:
     try:
         header = read_header(file, path)
     except FileFormatError as error:
-        yield str(error).removeprefix(f"{path}: ")
+        yield str(error).replace(f"{path}: ", "")
         return
     if header is None:
         yield "no dataset 'ismrmrd_header': voxel size, crop and padding are not known"

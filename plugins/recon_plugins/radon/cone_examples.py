@@ -63,7 +63,7 @@ def fdk() -> list[Example]:
     """Enough views of a smooth volume to reconstruct it well."""
     scanner = {"use": "cone_beam", "size": [16, 24, 24], "source_distance": 200.0, "detector_distance": 100.0}
     return [
-        Example(params={}, operator=scanner | {"angles": 48}, shape=(2, 1, 16, 24, 24), name="flat"),
+        Example(params={"padding": "edge"}, operator=scanner | {"angles": 48}, shape=(2, 1, 16, 24, 24), name="flat"),
         Example(
             params={"filter": "shepp-logan"},
             operator=scanner | {"angles": 48, "detector": "curved", "pixel": 0.7},

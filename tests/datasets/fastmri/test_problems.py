@@ -117,7 +117,7 @@ def test_damaged_files(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert len(problems(path)) == 1
-    assert problems(path)[0].startswith("is not a readable HDF5 file (damaged or cut off?)")
+    assert problems(path)[0].startswith("RECON-HDF5-DAMAGED: is not a readable HDF5 file (damaged or cut off?)")
     assert problems(tmp_path / "none.h5") == ["does not exist"]
 
 

@@ -264,7 +264,8 @@ def test_radial_data_are_gridded_first() -> None:
     found = Espirit(width=20)(y, operator)[0]
     assert float(error(found, maps, image.abs() > 0.3).mean()) < 1e-3
     # Where the operator has maps, they are not used.
-    assert torch.equal(Espirit(width=20)(y, operator.with_maps(maps))[0], found)
+    again = Espirit(width=20)(y, operator.with_maps(maps))[0]
+    torch.testing.assert_close(again, found, rtol=0, atol=1e-3)  # sums of finufft depend on its threads
 
 
 @pytest.mark.cuda
