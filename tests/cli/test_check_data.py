@@ -28,7 +28,10 @@ def test_a_folder(folder, capsys):
     assert main(["check-data", str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{folder / 'deeper' / 'cut.h5'}: RECON-HDF5-DAMAGED: is not a readable HDF5 file")
-    assert lines[1:] == [f"{folder / 'empty.h5'}: is empty", "3 files checked, 2 with problems, 1 of no known format"]
+    assert lines[1:] == [
+        f"{folder / 'empty.h5'}: RECON-IMAGE-UNKNOWN: is empty",
+        "3 files checked, 2 with problems, 1 of no known format",
+    ]
 
 
 def test_json(folder, capsys):
