@@ -13,7 +13,7 @@ from recon.interfaces import Calibrated, CoilOperator, Method
 from recon.methods import linear
 from recon.operators import LinearOperator, Operator
 
-__all__ = ["MapsLike", "with_sensitivities"]
+__all__ = ["MapsLike", "estimated_maps", "with_sensitivities"]
 
 MapsLike = Method | Mapping[str, Any] | str
 """A calibration: the method itself, its name, or its config."""
@@ -38,8 +38,13 @@ def with_sensitivities(
     coils = linear(operator)
     if maps is None or not isinstance(coils, CoilOperator) or getattr(coils, "maps", None) is not None:
         return coils
-    method = build("method", maps)  # type: ignore[call-overload]  # objects pass through
+    return coils.with_maps(estimated_maps(y, coils, maps, calibration=calibration))
+
+
+@torch.no_grad()
+def estimated_maps(y: Tensor, operator: Operator, maps: MapsLike, *, calibration: Tensor | None = None) -> Tensor:
+    """Return the sensitivities (batch, [set,] coil, *space) that a calibration finds; as for `with_sensitivities`."""
+    method: Method = build("method", maps)  # type: ignore[call-overload]  # objects pass through
     if calibration is not None and isinstance(method, Calibrated):
         method = method.with_calibration(calibration)
-    with torch.no_grad():
-        return coils.with_maps(method(y, coils))
+    return method(y, operator)

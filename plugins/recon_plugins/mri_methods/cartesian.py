@@ -12,7 +12,8 @@ from recon.interfaces import Calibrated, CoilOperator, Method
 from recon.kspace import root_sum_of_squares
 from recon.methods import linear
 from recon.operators import LinearOperator, Operator
-from recon_plugins.mri_methods.sense import MapsLike, combined, estimated_maps
+from recon.sensitivities import MapsLike, estimated_maps
+from recon_plugins.mri_methods.sense import combined
 
 __all__ = ["calibrated", "cartesian", "combined_image"]
 
@@ -61,7 +62,7 @@ def combined_image(
     if isinstance(coils, CoilOperator):
         if maps is None:
             return root_sum_of_squares(full.adjoint(k))
-        full = full.with_maps(estimated_maps(y, linear(operator), maps, calibration))
+        full = full.with_maps(estimated_maps(y, linear(operator), maps, calibration=calibration))
         return combined(full.adjoint(k))
     x: Tensor = full.adjoint(k)
     return x

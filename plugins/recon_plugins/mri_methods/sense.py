@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import torch
 from torch import Tensor
 
-import recon
-from recon.interfaces import Calibrated, CoilOperator, Method
+from recon.interfaces import CoilOperator
 from recon.iteration import IterativeMethod, Problem, Step, inner, per_item
 from recon.methods import finish, linear
-from recon.operators import LinearOperator, Operator
+from recon.operators import Operator
 from recon.schema import Part
+from recon.sensitivities import MapsLike, with_sensitivities
 
-__all__ = ["MapsLike", "SenseMethod", "best_multiple", "combined", "estimated_maps", "peaks", "with_maps"]
-
-MapsLike = Method | Mapping[str, Any] | str
-"""A calibration: the method itself, its name, or its config."""
+__all__ = ["SenseMethod", "best_multiple", "combined", "peaks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +43,8 @@ class SenseMethod(IterativeMethod):
         return replace(self, calibration=data)
 
     def _problem(self, y: Tensor, operator: Operator, weights: Tensor | None) -> Problem:
-        return super()._problem(y, with_maps(operator, y, self.maps, self.calibration), weights)
+        sense = with_sensitivities(operator, y, self.maps, calibration=self.calibration)
+        return super()._problem(y, sense, weights)
 
     def _first(self, problem: Problem, x0: Tensor | None, y: Tensor, operator: Operator) -> Step:  # noqa: ARG002
         # A method that starts need not calibrate again.
@@ -55,33 +52,6 @@ class SenseMethod(IterativeMethod):
 
     def _result(self, x: Tensor, operator: Operator) -> Tensor:
         return finish(combined(x) if isinstance(linear(operator), CoilOperator) else x, self.output)
-
-
-def with_maps(operator: Operator, y: Tensor, maps: MapsLike, calibration: Tensor | None = None) -> LinearOperator:
-    """Return the operator of the image that all coils see: itself, if it does not measure coil images.
-
-    Parameters
-    ----------
-    operator
-        The measurement's operator.
-    y
-        The measurement.
-    maps, calibration
-        As for `SenseMethod`.
-    """
-    coils = linear(operator)
-    if not isinstance(coils, CoilOperator) or getattr(coils, "maps", None) is not None:
-        return coils
-    return coils.with_maps(estimated_maps(y, coils, maps, calibration))
-
-
-@torch.no_grad()
-def estimated_maps(y: Tensor, operator: Operator, maps: MapsLike, calibration: Tensor | None = None) -> Tensor:
-    """Return the sensitivities (batch, [set,] coil, *space) that a calibration finds."""
-    method: Method = recon.build("method", maps) if isinstance(maps, (str, Mapping)) else maps
-    if calibration is not None and isinstance(method, Calibrated):
-        method = method.with_calibration(calibration)
-    return method(y, operator)
 
 
 def combined(x: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from recon.iteration import Callback, IterativeMethod, Problem, State, Stop, per
 from recon.methods import Output, finish, linear
 from recon.operators import Operator
 from recon.schema import Part
-from recon_plugins.mri_methods.sense import MapsLike, best_multiple, combined, peaks, with_maps
+from recon.sensitivities import MapsLike, with_sensitivities
+from recon_plugins.mri_methods.sense import best_multiple, combined, peaks
 
 __all__ = ["TVSense"]
 
@@ -86,7 +87,7 @@ class TVSense:
 
     @torch.no_grad()
     def _iterate(self, y: Tensor, operator: Operator) -> Iterator[tuple[State, Tensor]]:
-        sense = with_maps(operator, y, self.maps, self.calibration)
+        sense = with_sensitivities(operator, y, self.maps, calibration=self.calibration)
         problem = Problem(y, sense)
         if self.scale is None:
             unit = peaks(best_multiple(problem))
