@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -101,7 +102,8 @@ class _Plan:
             # Threads that share a transform add up in any order; those that take one each do not.
             sharing = 2 if torch.are_deterministic_algorithms_enabled() else 0
             library = _finufft()
-            options = {"nthreads": _threads(), "showwarn": 0, "spread_thread": sharing}
+            threads = _threads(size, len(points), count, eps)
+            options = {"nthreads": threads, "showwarn": 0, "spread_thread": sharing}
             self.plan = library.Plan(2, size, count, eps, -1, name, **options)
             self.plan.setpts(*(column.numpy() for column in columns))
         # finufft takes its grid when it works and lets it go, cufinufft keeps it.
@@ -164,7 +166,7 @@ def _run(direction: Direction, data: Tensor, points: Tensor, size: tuple[int, ..
         if data.is_cuda:
             how: tuple[Any, ...] = (points.device, torch.cuda.current_stream(points.device).cuda_stream, direction)
         else:
-            how = (_threads(), torch.are_deterministic_algorithms_enabled())
+            how = (_threads(size, len(points), len(data), eps), torch.are_deterministic_algorithms_enabled())
         key = (*place, size, len(data), eps, data.dtype, *how)
     plan = _cache.take(key) if key else None
     if plan is None:
@@ -203,10 +205,17 @@ def _has(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _threads() -> int:
+def _threads(size: tuple[int, ...], points: int, count: int, eps: float) -> int:
     # The threads of OpenMP do not survive a fork, and waiting for them would never end.
-    return 1 if _forked else torch.get_num_threads()
+    if _forked:
+        return 1
+    width = 1 - math.log10(eps)
+    adds = count * (points * width ** len(size) + math.prod(size) * 2 ** len(size))
+    return torch.get_num_threads() if adds > _WORTH_THREADS else 1
 
+
+_WORTH_THREADS = 500_000
+"""Additions to a grid that take about a millisecond; less than that is sooner done than handed out."""
 
 _cache = PlanCache()
 _forked = False
