@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from .faults import VALUES, make
+from .faults.scan import VALUES, make
 from .reading import Reading
 
 

@@ -9,7 +9,9 @@ import torch
 import recon
 from recon.errors import CodedFileError
 
-from .faults import CASES, compare, make
+from .faults.catalogue import CASES
+from .faults.comparison import compare
+from .faults.scan import make
 
 NOT_YET: dict[str, str] = {}
 """Cases that the reader does not meet, and why."""

@@ -5,7 +5,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from .faults import CASES, VALUES, make
+from .faults.catalogue import CASES
+from .faults.scan import VALUES, make
 
 FORMATS = ("dicom", "rle", "enhanced", "mosaic", "nifti", "nifti_gz", "hdf5")
 
