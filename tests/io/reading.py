@@ -9,7 +9,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Reading"]
+import numpy as np
+import torch
+
+__all__ = ["Found", "Reading"]
 
 SPARE = 2**30
 """Bytes of address space that a reader gets beyond what the process has with everything imported."""
@@ -103,3 +106,20 @@ class Reading:
         self.child.communicate()
         status, self.child = self.child.returncode, None
         return {"crash": f"the process ended with {status}"}
+
+
+class Found:
+    """What was read, as much like an image as comparisons need.
+
+    Parameters
+    ----------
+    answer
+        That of `Reading`.
+    values
+        Those that it saved.
+    """
+
+    def __init__(self, answer: dict[str, Any], values: np.ndarray | None) -> None:
+        self.data = None if values is None else torch.from_numpy(values)
+        self.affine = None if answer["affine"] is None else np.array(answer["affine"])
+        self.notes = answer["notes"]

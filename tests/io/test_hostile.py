@@ -22,6 +22,7 @@ from recon.io.mrd_header import parse_header
 from .faults.catalogue import CASES
 from .faults.comparison import compare
 from .faults.scan import CT, VALUES, make, put_raw
+from .reading import Found
 
 FEW = VALUES[:5]
 
@@ -43,15 +44,6 @@ def ask(reading, tmp_path):
         return Found(answer, np.load(saved) if saved.exists() else None)
 
     return ask
-
-
-class Found:
-    """What was read, as much like an image as the comparison needs."""
-
-    def __init__(self, answer, values):
-        self.data = None if values is None else torch.from_numpy(values)
-        self.affine = None if answer["affine"] is None else np.array(answer["affine"])
-        self.notes = answer["notes"]
 
 
 def saved(name, folder):

@@ -102,11 +102,17 @@ def decode(stream: bytes, pixels: Pixels) -> np.ndarray:
         raise _cut_off(pixels) from None
     if values.shape != (pixels.rows, pixels.columns) or values.dtype.kind != "u":
         raise _cut_off(pixels)
-    if not pixels.signed:
-        return values
     # The codestream knows its own number of bits; headers that contradict it are wrong.
     shift = values.dtype.itemsize * 8 - found.bits
-    return np.right_shift(np.left_shift(values, shift).view(f"i{values.dtype.itemsize}"), shift)
+    largest = int(values.max()) >> found.bits
+    if not pixels.signed:
+        if largest:  # predictions ran astray, from damage on
+            raise _cut_off(pixels)
+        return values
+    signed = np.right_shift(np.left_shift(values, shift).view(f"i{values.dtype.itemsize}"), shift)
+    if largest and not np.array_equal(signed.view(values.dtype), values):
+        raise _cut_off(pixels)
+    return signed
 
 
 def _cut_off(pixels: Pixels) -> DicomError:

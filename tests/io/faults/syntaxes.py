@@ -17,6 +17,8 @@ from pydicom.uid import (
 from .case import case
 from .scan import VALUES, make
 
+__all__ = ["encapsulated"]
+
 
 def _syntax(uid):
     scan = make()
@@ -67,19 +69,21 @@ def jpeg_ls():
 def jpeg2000():
     from imagecodecs import jpeg2k_encode
 
-    return _encapsulated(JPEG2000Lossless, lambda p: jpeg2k_encode(p, 0, codecformat="J2K", bitspersample=12))
+    return encapsulated(JPEG2000Lossless, lambda p: jpeg2k_encode(p, 0, codecformat="J2K", bitspersample=12))
 
 
 @case(needs="imagecodecs")
 def jpeg_lossless():
     from imagecodecs import ljpeg_encode
 
-    return _encapsulated(JPEGLosslessSV1, lambda p: ljpeg_encode(p, bitspersample=12))
+    return encapsulated(JPEGLosslessSV1, lambda p: ljpeg_encode(p, bitspersample=12))
 
 
-def _encapsulated(uid, encode):
-    scan = _syntax(uid)
-    for dataset, pixels in zip(scan.slices, VALUES, strict=True):
+def encapsulated(uid, encode, values=VALUES):
+    """A scan whose slices, of 12 bits, are compressed one by one."""
+    scan = make(values)
+    for dataset, pixels in zip(scan.slices, values, strict=True):
+        dataset.file_meta.TransferSyntaxUID = uid
         dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
         dataset.PixelData = encapsulate([bytes(encode(pixels.astype(np.uint16)))])
         dataset["PixelData"].VR = "OB"
