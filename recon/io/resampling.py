@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.io.geometry import Affine, axes_map, scaling_map
+from recon.io.oblique import SNAP, blend, interpolate_obliquely, is_finite, widened
 
 __all__ = ["average", "interpolate", "pad", "turn"]
-
-SNAP = 1e-6
-"""Distance in voxels within which a place counts as that of a voxel: far above rounding, far below any scanner."""
 
 
 def turn(data: Tensor, space: int, axes: Sequence[int], reverse: Sequence[bool]) -> tuple[Tensor, Affine]:
@@ -67,13 +65,6 @@ def average(data: Tensor, factors: Sequence[int]) -> Tensor:
     return data
 
 
-def widened(data: Tensor) -> Tensor:
-    """Return integers as floating values that hold them: up to 16 bits in single precision, others in double."""
-    if data.is_floating_point() or data.is_complex():
-        return data
-    return data.to(_between(data.dtype))
-
-
 def interpolate(data: Tensor, index_map: Affine, size: Sequence[int], *, nearest: bool, fill: float) -> Tensor:
     """Interpolate volumes on another grid.
 
@@ -103,7 +94,7 @@ def interpolate(data: Tensor, index_map: Affine, size: Sequence[int], *, nearest
         fill = int(fill)
     axes = _separable(index_map, size)
     if axes is None:
-        found = _gathered(flat, index_map, size, nearest, fill)
+        found = interpolate_obliquely(flat, index_map, size, nearest=nearest, fill=fill)
     else:
         found = _axis_by_axis(flat, index_map, axes, size, nearest, fill)
     return found.reshape(*data.shape[:-3], *size)
@@ -126,7 +117,7 @@ def _axis_by_axis(
 ) -> Tensor:
     outside = []
     changes = []
-    finite = _is_finite(data)
+    finite = is_finite(data)
     for new, old in enumerate(axes):
         count, number = data.shape[3 - old], size[2 - new]
         places = index_map[old, new] * np.arange(number) + index_map[old, 3]
@@ -159,62 +150,7 @@ def _lines(
         return first
     second = data.index_select(axis, torch.from_numpy(np.where(weight > 0, low + 1, low)).to(data.device))
     shape = [-1 if other == axis else 1 for other in range(data.ndim)]
-    return _blend(widened(first), widened(second), torch.from_numpy(weight).to(data.device).reshape(shape), finite)
-
-
-def _gathered(data: Tensor, index_map: Affine, size: Sequence[int], nearest: bool, fill: float) -> Tensor:
-    """Interpolate on an oblique or sheared grid, plane by plane, so that indices take little memory."""
-    counts = data.shape[:0:-1]  # x, y, z
-    flat = data.reshape(data.shape[0], -1)
-    strides = (1, counts[0], counts[0] * counts[1])
-    y, x = np.arange(size[1])[:, None], np.arange(size[2])
-    area = size[1] * size[2]
-    finite = _is_finite(flat)
-    found = torch.empty(
-        (len(flat), size[0], area), dtype=flat.dtype if nearest else widened(flat[:0]).dtype, device=flat.device
-    )
-    for z in range(size[0]):
-        starts = np.zeros(area, dtype=np.int64)
-        inside = np.ones(area, dtype=bool)
-        steps, weights = [], []
-        for old in range(3):
-            row = index_map[old]
-            places = (row[0] * x + (row[1] * y + (row[2] * z + row[3]))).ravel()
-            low, weight, within = _neighbours(places, counts[old], nearest)
-            starts += low * strides[old]
-            inside &= within
-            steps.append(torch.from_numpy(np.where(weight > 0, strides[old], 0)).to(data.device))
-            weights.append(torch.from_numpy(weight).to(found))
-        start = torch.from_numpy(starts).to(data.device)
-        plane = flat.index_select(1, start) if nearest else _corners(flat, start, steps, weights, 2, finite)
-        if not inside.all():
-            plane = plane.masked_fill(torch.from_numpy(~inside).to(data.device), fill)
-        found[:, z] = plane
-    return found
-
-
-def _corners(
-    flat: Tensor, start: Tensor, steps: list[Tensor], weights: list[Tensor], axis: int, finite: bool
-) -> Tensor:
-    """Blend the two neighbours along `axis`, each blended along the axes before."""
-    if axis < 0:
-        return widened(flat.index_select(1, start))
-    low = _corners(flat, start, steps, weights, axis - 1, finite)
-    high = _corners(flat, start + steps[axis], steps, weights, axis - 1, finite)
-    return _blend(low, high, weights[axis], finite)
-
-
-def _is_finite(data: Tensor) -> bool:
-    """Whether no value is infinite or not a number; the sum over all tells in one pass, but for overflow."""
-    if not (data.is_floating_point() or data.is_complex()):
-        return True
-    return bool(torch.isfinite(data.detach().sum()))
-
-
-def _blend(low: Tensor, high: Tensor, weight: Tensor, finite: bool) -> Tensor:
-    blended = torch.lerp(low, high, weight.to(low.dtype))
-    # Infinity less infinity is not a number: where the second value has no weight, the first is taken as it is.
-    return blended if finite else torch.where(weight == 0, low, blended)
+    return blend(widened(first), widened(second), torch.from_numpy(weight).to(data.device).reshape(shape), finite)
 
 
 def _neighbours(
@@ -229,7 +165,3 @@ def _neighbours(
     weight = places - low
     weight[weight < SNAP] = 0
     return low, weight, inside
-
-
-def _between(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype in (torch.int32, torch.int64, torch.uint32, torch.uint64) else torch.float32

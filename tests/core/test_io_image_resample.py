@@ -185,6 +185,69 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda values: image.with_data(values).resample(spacing=0.8).data, data)
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr("recon.io.oblique._BLOCK", 100)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_and_threads_change_nothing(threads, mode):
+    """Two volumes, one with infinite values, on a grid most of whose rows are partly outside."""
+    image = noise(2, 9, 11, 13, affine=place(sizes=(1.3, 1.1, 2.9)), dims=("t", "z", "y", "x"))
+    image.data[1, 4, 5, 6] = np.inf
+    affine = place(13, -40, 71, sizes=(0.9, 0.7, 1.1))
+    affine[:3, 3] = image.to_mm([6, 5, 4]) - affine[:3, :3] @ [14, 11, 9]
+    target = Image(data=torch.zeros(19, 23, 29), affine=affine)
+    z, y, x = np.meshgrid(*map(np.arange, target.shape), indexing="ij")
+    there = (np.linalg.inv(image.affine) @ target.affine) @ np.stack([x, y, z, np.ones_like(x)]).reshape(4, -1)
+    count = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            found = image.resample(to=target, mode=mode, fill=-9).data
+    finally:
+        torch.set_num_threads(count)
+    for theirs, ours in zip(image.data.numpy(), found.flatten(1).numpy(), strict=True):
+        with np.errstate(invalid="ignore"):
+            expected = map_coordinates(theirs, there[2::-1], order=int(mode == "linear"), mode="nearest")
+        inside = ours != -9
+        assert 0.2 < inside.mean() < 0.8
+        certain = inside & np.isfinite(expected)
+        assert np.allclose(ours[certain], expected[certain], atol=1e-10)
+        assert np.isfinite(ours[inside]).all() == np.isfinite(theirs).all()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_gradients_do_not_depend_on_blocks():
+    image = noise(2, 2, 3, 4, affine=place(3, 10, -20, sizes=(1, 1.2, 2), shear=0.3), dims=("t", "z", "y", "x"))
+    target = Image(data=torch.zeros(4, 5, 6), affine=place(30, 0, 5, sizes=(0.6, 0.6, 0.6)))
+    data = image.data.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: image.with_data(values).resample(to=target).data, data)
+
+
+def test_nearest_keeps_integers_that_no_float_holds():
+    labels = Image(data=2**60 + torch.arange(60).reshape(3, 4, 5), affine=np.eye(4), quantity="label", unit="1")
+    target = Image(data=torch.zeros(3, 4, 5), affine=place(3, 2, 1, origin=(0.1, 0.2, 0.1)))
+    found = labels.resample(to=target, mode="nearest").data
+    assert found.dtype == torch.int64
+    assert (found == labels.data).sum() > 40
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 7), (6, 1, 7), (6, 7, 1), (1, 1, 4)])
+def test_axes_of_one_voxel_hold_their_value(shape):
+    image = noise(*shape, affine=np.eye(4))
+    target = Image(data=torch.zeros(5, 5, 5), affine=place(4, 5, 6, sizes=(0.4, 0.4, 0.4), origin=(-0.2, -0.2, -0.2)))
+    found = image.resample(to=target, fill=np.nan).data.numpy()
+    z, y, x = np.meshgrid(*[np.arange(5)] * 3, indexing="ij")
+    there = target.affine @ np.stack([x, y, z, np.ones_like(x)]).reshape(4, -1)
+    expected = map_coordinates(image.data.numpy(), there[2::-1], order=1, mode="nearest").reshape(found.shape)
+    inside = np.isfinite(found)
+    assert inside.sum() > 10
+    assert np.allclose(found[inside], expected[inside], atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
