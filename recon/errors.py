@@ -8,6 +8,7 @@ from collections.abc import Sequence
 __all__ = [
     "CheckpointError",
     "CodedFileError",
+    "CodedUsageError",
     "ComponentError",
     "ExperimentError",
     "FileFormatError",
@@ -34,6 +35,27 @@ class ReconError(Exception):
 
 class UsageError(ReconError):
     """A call or a command that cannot mean anything sensible."""
+
+
+class CodedUsageError(UsageError):
+    """What cannot be written without a loss or a lie, with a code that is stable, for scripts.
+
+    Parameters
+    ----------
+    code
+        What is wrong, such as ``RECON-DICOM-WRITE-AXES``.
+    message
+        The sentence that tells the fix.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+    def __reduce__(self) -> tuple[type[CodedUsageError], tuple[str, str]]:
+        """Pickle by the two arguments."""
+        return type(self), (self.code, self.message)
 
 
 class ComponentError(ReconError):

@@ -114,6 +114,27 @@ _DICOM = {
         "Volumes in time do not all have the same slices: the scan was aborted, or files are missing.",
         "Find them, or leave incomplete volumes out with `drop_partial` of the reader.",
     ),
+    "WRITE-AXES": (
+        "An image that no DICOM series holds: complex values, colours, or axes other than space and time.",
+        "Write it in parts or as magnitude and phase, or as `.nii.gz` or `.hdf5`.",
+    ),
+    "WRITE-KIND": (
+        "Derived DICOM is written of CT images in HU and of MR images, and this is neither, as far as it tells.",
+        "Say `--unit HU` if it is, name the source with `--like`, or write `.nii.gz`. PET and parametric maps are not "
+        "written as DICOM.",
+    ),
+    "WRITE-PLACE": (
+        "An image that does not say where in the patient it is, or whose pixels are no rectangles.",
+        "Resample it to right angles, or write `.nii.gz`.",
+    ),
+    "WRITE-SOURCE": (
+        "The series of `--like` is not the one that the image was computed of: another modality or another place.",
+        "Name the source series.",
+    ),
+    "WRITE-VALUES": (
+        "Values that 16-bit integers cannot hold: not finite, or HU beyond 32767.",
+        "Mask or clip them first.",
+    ),
     "ZIP": ("The archive is encrypted or damaged.", "Unpack it first."),
 }
 

@@ -16,7 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.valuerep import validate_value
 
-from recon.errors import FileFormatError, UsageError
+from recon.errors import CodedUsageError, FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.header import quiet
 
@@ -50,7 +50,8 @@ _EQUIPMENT = (
 _USED = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns", "NumberOfFrames", "BitsAllocated",
-    "SamplesPerPixel", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+    "SamplesPerPixel", "TemporalPositionIdentifier", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
 )  # fmt: skip
 _KEYWORDS = _IDENTITY + _ACQUISITION + _OF_CT + _OF_MR + _EQUIPMENT + _USED
 """The list of what is read at all: whatever else is in a file cannot get into another one."""
@@ -129,9 +130,9 @@ class Likeness:
     def equipment(self) -> Dataset:
         """Return the scanner, as an item of the contributing equipment."""
         item = Dataset()
-        item.Manufacturer = ""
+        item.Manufacturer = "unknown"  # which must be there, with a value
         for name in _EQUIPMENT:
-            if name in self.headers[0]:
+            if self.headers[0].get(name):
                 item[name] = self.headers[0][name]
         item.PurposeOfReferenceCodeSequence = [code("109101", "Acquisition Equipment")]
         return item
@@ -141,24 +142,42 @@ class Likeness:
         number = self.headers[0].get("SeriesNumber")
         return None if number is None else int(number) + 1000
 
-    def references(self, affine: np.ndarray, shape: tuple[int, int, int]) -> list[list[Dataset]]:
-        """Return, for each slice of a new volume, items for the source slices that it cuts.
+    def references(self, affine: np.ndarray, shape: tuple[int, ...]) -> list[list[list[Dataset]]]:
+        """Return, for each volume and slice of a new image, items for the source slices that it cuts.
+
+        Where the source tells positions in time, as many as there are volumes, each volume refers to its own.
 
         Parameters
         ----------
         affine
             Voxel index (x, y, z) to LPS mm.
         shape
-            (z, y, x).
+            (t, z, y, x).
 
         Raises
         ------
-        UsageError
-            If the new volume lies beside the source: then it is none of it.
+        CodedUsageError
+            If the new image lies beside the source: then it is none of it.
         """
         items = [self._item(header) for header in self.headers]
         if any(_plane(header) is None for header in self.headers):
-            return [items for _ in range(shape[0])]  # multi-frame objects: place is told by frame
+            return [[items] * shape[1]] * shape[0]  # multi-frame objects: place is told by frame
+        cuts = self._cuts(affine, shape[1:])
+        return [
+            [[item for item, hit in zip(items, cut & now, strict=True) if hit] for cut in cuts]
+            for now in self._times(shape[0])
+        ]
+
+    def _times(self, volumes: int) -> list[np.ndarray]:
+        """Return, for each volume, which headers are of its time; all of them if nothing tells."""
+        stated = [header.get("TemporalPositionIdentifier") for header in self.headers]
+        positions = sorted({int(position) for position in stated if position is not None})
+        if None in stated or len(positions) != volumes:
+            return [np.ones(len(stated), dtype=bool)] * volumes
+        return [np.array(stated, dtype=np.int64) == position for position in positions]
+
+    def _cuts(self, affine: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Return, for each slice of a volume (z, y, x), which source slices it cuts."""
         planes = np.array([_plane(header) for header in self.headers])
         normal = np.cross(planes[0, 3:6], planes[0, 6:9])
         heights = planes[:, :3] @ normal
@@ -169,10 +188,13 @@ class Likeness:
             corners = (edges + np.array([0, 0, number, 0])) @ affine[:3].T
             levels = corners @ normal
             cut = (heights > levels.min() - half * 0.998) & (heights < levels.max() + half * 0.998)
-            found.append([item for item, hit in zip(items, cut, strict=True) if hit])
+            found.append(cut)
             inside = inside or (bool(cut.any()) and self._covers(corners))
         if not inside:
-            raise UsageError("the image does not lie where the series of `like` does: name the series it comes from")
+            raise CodedUsageError(
+                "RECON-DICOM-WRITE-SOURCE",
+                "the image does not lie where the series of `like` does: name the series it comes from",
+            )
         return found
 
     def _covers(self, corners: np.ndarray) -> bool:

@@ -12,34 +12,43 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from annotated_types import MaxLen
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DSfloat
 
 import recon
-from recon.errors import FileFormatError, UsageError
+from recon.errors import CodedUsageError, FileFormatError, UsageError
 from recon.io import Image, Measurement
 from recon.io.confidentiality import Pseudonyms, confidential
 from recon_datasets.dicom_series.likeness import Likeness, code
+from recon_datasets.dicom_series.modules import (
+    attributes,
+    complete,
+    decimal,
+    modality_of,
+    stored_integers,
+    volume_attributes,
+)
 
 __all__ = ["DicomWriter"]
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_LARGEST = 2**15 - 1
-_FINEST = 2.0**-4
-"""Smallest slope: HU are rounded to 1/32 at best, far below any noise."""
+_RIGHT = 1e-3
+"""Cosine up to which an angle is taken for a right one."""
 _MAKER = "recon-toolkit"
-_PAIRED = {"ANKLE", "ARM", "BREAST", "ELBOW", "EYE", "FEMUR", "FOOT", "HAND", "HIP", "KNEE", "LEG", "SHOULDER", "WRIST"}
-"""Parts of the body of which DICOM wants the side named, if empty; of others it must not be there."""
 _DISCLAIMER = "Not for diagnosis"
 
 
 class DicomWriter:
-    r"""Writes a CT image in Hounsfield units, or an MR image: a slice as a file, a volume as a folder of slices.
+    r"""Writes a CT image in Hounsfield units, or an MR image: a slice as a file, volumes as a folder of slices.
 
     Each is a valid CT or MR Image Storage object with ImageType DERIVED\SECONDARY, new identifiers, and the image's
     place in the patient (RAS turned to DICOM's LPS). Values become 16-bit integers with one slope, a power of two: 1
     where all are whole numbers, else the smallest that holds their range, of CT at least 1/16 HU; the rounding error
     is told in the description of the derivation. Every description says that the image is not for diagnosis.
+
+    Volumes in time are one series with positions in time. Slices that are sheared against each other, as those of a
+    tilted gantry are, keep their own positions. Other kinds (PET, maps with a unit), other axes, and pixels that are
+    no rectangles are refused with a code.
 
     With `like`, the image joins the study of the series that it was computed of: patient, study, frame of reference
     and acquisition are taken over by a list of what may be (nothing else is read), each slice refers to the slices
@@ -87,14 +96,15 @@ class DicomWriter:
         self.key_file = key_file
 
     def write(self, image: Image | Measurement, path: Path) -> None:
-        """Write (y, x) to a file, (z, y, x) into the folder `path`, or to a file if it has one slice.
+        """Write (y, x) to a file, ([t,] z, y, x) into the folder `path`, or to a file if it has one slice.
 
         Raises
         ------
+        CodedUsageError
+            RECON-DICOM-WRITE-KIND, -AXES, -PLACE or -VALUES for what DICOM does not hold; RECON-DICOM-WRITE-SOURCE if
+            the image is of another modality than the series of `like`, or lies elsewhere.
         UsageError
-            For what is neither a CT image in HU nor an MR image, not real and finite, beyond 16 bits, or has no, or a
-            sheared, affine; for a volume where `path` is a file; and if the image is of another modality than the
-            series of `like`, or lies elsewhere.
+            For several slices where `path` is a file, and a key that can be guessed.
         FileFormatError
             If that series, or the key, cannot be read.
         """
@@ -103,10 +113,11 @@ class DicomWriter:
         source = None if self.like is None else Likeness.of(Path(self.like))
         if self.unit is not None and image.unit == "arbitrary":
             image = replace(image, unit=self.unit, quantity=None)
-        modality = _modality(image, source)
-        values, slope = _stored(image, modality)
-        if not path.is_dir() and len(values) > 1:
-            raise UsageError(f"a DICOM file holds one slice, this volume has {len(values)}: give the name of a folder")
+        modality = modality_of(image, source)
+        values, slope = stored_integers(image, modality)
+        count = values.shape[0] * values.shape[1]
+        if not path.is_dir() and count > 1:
+            raise UsageError(f"a DICOM file holds one slice, this image has {count}: give the name of a folder")
         slices = self._slices(image, modality, values, slope, source)
         if not path.is_dir():
             _save(slices[0], path)
@@ -117,27 +128,20 @@ class DicomWriter:
     def _slices(
         self, image: Image, modality: str, values: np.ndarray, slope: float, source: Likeness | None
     ) -> list[Dataset]:
-        if image.affine is None:
-            raise UsageError("the image has no place in a patient (affine), which DICOM needs: write .nii.gz")
-        affine = _RAS_TO_LPS @ image.affine
+        affine, tilt = _place(image)
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        axes = affine[:3, :3] / spacing
-        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
-            raise UsageError("the image's axes are not at right angles, which DICOM slices are: resample it first")
+        axes = affine[:3, :2] / spacing[:2]
         common = _common() | ({} if source is None else source.common())
         # What the image itself tells goes before what its source does.
-        technical = _ct(image) if modality == "CT" else _mr(image)
+        technical = attributes(image, modality, tilt)
         common |= {name: value for name, value in technical.items() if value is not None or name not in common}
-        if modality == "MR":
-            _complete_sequence(common)
-        if not common["Laterality"] and common.get("BodyPartExamined") and common["BodyPartExamined"] not in _PAIRED:
-            del common["Laterality"]
+        complete(common, modality)
         common |= {
             "SeriesInstanceUID": generate_uid(),
-            "ImageOrientationPatient": [_decimal(v) for v in axes[:, :2].T.ravel()],
-            "PixelSpacing": [_decimal(spacing[1]), _decimal(spacing[0])],
-            "SliceThickness": _decimal(spacing[2]),
-            "RescaleSlope": _decimal(slope),
+            "ImageOrientationPatient": [decimal(v) for v in axes.T.ravel()],
+            "PixelSpacing": [decimal(spacing[1]), decimal(spacing[0])],
+            "SliceThickness": decimal(abs(np.cross(*axes.T) @ affine[:3, 2])),
+            "RescaleSlope": decimal(slope),
             **self._window(modality, values, slope),
             **_contribution(source),
         }
@@ -145,17 +149,19 @@ class DicomWriter:
             common[name] = common.get(name) or generate_uid()
         references = None if source is None else source.references(affine, values.shape)
         pseudonyms = Pseudonyms(self._key()) if self.anonymous else None
-        found = []
-        for number, pixels in enumerate(values):
+        found: list[Dataset] = []
+        for (volume, number), pixels in zip(
+            np.ndindex(values.shape[:2]), values.reshape(-1, *values.shape[2:]), strict=True
+        ):
             dataset = Dataset()
-            for name, value in common.items():
+            for name, value in (common | volume_attributes(image, len(values), volume)).items():
                 setattr(dataset, name, value)
             dataset.SOPInstanceUID = generate_uid()
-            dataset.InstanceNumber = number + 1
-            dataset.ImagePositionPatient = [_decimal(v) for v in affine[:3, 3] + number * affine[:3, 2]]
+            dataset.InstanceNumber = len(found) + 1
+            dataset.ImagePositionPatient = [decimal(v) for v in affine[:3, 3] + number * affine[:3, 2]]
             dataset.Rows, dataset.Columns = pixels.shape
-            if references is not None and references[number]:
-                dataset.SourceImageSequence = references[number]
+            if references is not None and references[volume][number]:
+                dataset.SourceImageSequence = references[volume][number]
             if pseudonyms is not None:
                 # Items are shared by slices, and are changed in place.
                 dataset = deepcopy(dataset)
@@ -181,7 +187,7 @@ class DicomWriter:
             center, width = (low + high) / 2, max(high - low, slope)
             if width < 1:
                 return {}  # DICOM wants at least 1, and viewers find a window by themselves
-        return {"WindowCenter": _decimal(center), "WindowWidth": _decimal(width)}
+        return {"WindowCenter": decimal(center), "WindowWidth": decimal(width)}
 
     def _key(self) -> bytes:
         if self.key_file is None:
@@ -195,92 +201,31 @@ class DicomWriter:
         return key
 
 
-def _modality(image: Image, source: Likeness | None) -> str:
-    """Return CT or MR, whichever the image is."""
-    stated = image.metadata.get("modality")
-    if source is not None and stated is not None and stated != source.modality:
-        raise UsageError(f"the image is of modality {stated}, the series of `like` {source.modality}: name its source")
-    if stated is None and source is not None:
-        stated = source.modality
-    if image.unit == "HU" and stated in ("CT", None):
-        return "CT"
-    if image.unit == "arbitrary" and stated == "MR":
-        return "MR"
-    if stated == "CT" and image.unit == "arbitrary":
-        raise UsageError(
-            "the image does not tell its unit, and DICOM holds CT in HU: if it is in HU, give the writer unit=HU "
-            "(--writer '{use: dicom_series, unit: HU}')"
+def _place(image: Image) -> tuple[np.ndarray, float]:
+    """Return the affine to LPS, and the angle in degrees by which slices are sheared, positive towards +y.
+
+    Raises
+    ------
+    CodedUsageError
+        If it is not known, or rows and columns are not at right angles.
+    """
+    if image.affine is None:
+        raise CodedUsageError(
+            "RECON-DICOM-WRITE-PLACE",
+            "the image has no place in a patient (affine), which DICOM needs: write .nii.gz or .hdf5",
         )
-    raise UsageError(
-        "a DICOM file is written of CT images in HU and of MR images; this one is of modality "
-        f"{stated or 'unknown'} in {image.unit!r} units: write .nii.gz"
-    )
-
-
-def _stored(image: Image, modality: str) -> tuple[np.ndarray, float]:
-    """Return the stored integers (z, y, x) and their slope."""
-    if image.dims not in (("y", "x"), ("z", "y", "x")) or image.data.is_complex():
-        raise UsageError(f"DICOM slices hold real (z, y, x), not {image.dims}: write .nii.gz")
-    values = image.data.detach().cpu().double().numpy().reshape(-1, *image.space[-2:])
-    if not np.isfinite(values).all():
-        raise UsageError("the image holds values that are not finite, which DICOM cannot: mask them first")
-    largest = float(np.abs(values).max(initial=0))
-    hounsfield = modality == "CT"
-    if hounsfield and largest > _LARGEST:
-        raise UsageError(f"values up to {largest:g} HU do not fit 16 bits: clip them first")
-    whole = largest <= _LARGEST and bool((values == np.rint(values)).all())
-    slope = 1.0 if whole else float(2.0 ** np.ceil(np.log2(largest / _LARGEST)))
-    if hounsfield:
-        slope = max(_FINEST, slope)
-    return np.rint(values / slope).astype("<i2"), slope
-
-
-def _ct(image: Image) -> dict[str, Any]:
-    """Return what CT images have of their own."""
-    return {
-        "SOPClassUID": CTImageStorage,
-        "Modality": "CT",
-        "ImageType": ["DERIVED", "SECONDARY", "AXIAL"],
-        "RescaleType": "HU",
-        "KVP": _fact(image, "kvp"),
-    }
-
-
-def _mr(image: Image) -> dict[str, Any]:
-    """Return what MR images have of their own."""
-    inversion = _fact(image, "inversion_time_ms")
-    return {
-        "SOPClassUID": MRImageStorage,
-        "Modality": "MR",
-        "ImageType": ["DERIVED", "SECONDARY", "OTHER"],
-        "RescaleType": "US",  # unspecified
-        "InversionTime": inversion,
-        "ScanOptions": None,
-        "MRAcquisitionType": None,
-        "EchoTrainLength": None,
-        "EchoTime": _fact(image, "echo_time_ms"),
-        "RepetitionTime": _fact(image, "repetition_time_ms"),
-        "FlipAngle": _fact(image, "flip_angle_deg"),
-        "MagneticFieldStrength": _fact(image, "field_strength_T"),
-    }
-
-
-def _complete_sequence(common: dict[str, Any]) -> None:
-    """Fill in what the MR module asks for, where neither image nor source tells."""
-    if not common.get("ScanningSequence"):
-        # Research mode, as files tell the sequence in too many ways; an inversion time needs inversion recovery.
-        common["ScanningSequence"] = "RM" if common["InversionTime"] is None else ["RM", "IR"]
-    if "IR" not in common["ScanningSequence"] and common["InversionTime"] is None:
-        del common["InversionTime"]
-    common["SequenceVariant"] = common.get("SequenceVariant") or "NONE"
-    if any(gated in (common["ScanOptions"] or "") for gated in ("CG", "PPG")):
-        common.setdefault("TriggerTime", None)
-
-
-def _fact(image: Image, name: str) -> DSfloat | None:
-    """Return a number of the metadata; None, an empty field, where it is not told."""
-    value = image.metadata.get(name)
-    return _decimal(value) if isinstance(value, (int, float)) else None
+    affine = _RAS_TO_LPS @ image.affine
+    row, column, step = (affine[:3, i] / np.linalg.norm(affine[:3, i]) for i in range(3))
+    if abs(row @ column) > _RIGHT:
+        raise CodedUsageError(
+            "RECON-DICOM-WRITE-PLACE",
+            "the rows and columns of the image are not at right angles, which those of DICOM slices are: resample it "
+            "first",
+        )
+    along, aside = abs(np.cross(row, column) @ step), np.array([row @ step, column @ step])
+    if np.abs(aside).max() <= _RIGHT:
+        return affine, 0.0
+    return affine, float(np.copysign(np.degrees(np.arctan2(np.linalg.norm(aside), along)), aside[1]))
 
 
 def _common() -> dict[str, Any]:
@@ -324,11 +269,6 @@ def _contribution(source: Likeness | None) -> dict[str, Any]:
         "SeriesNumber": source.series_number(),
         **found,
     }
-
-
-def _decimal(value: float) -> DSfloat:
-    """Return a decimal string of at most 16 characters."""
-    return DSfloat(float(value), auto_format=True)
 
 
 def _save(dataset: Dataset, path: Path) -> None:

@@ -182,6 +182,51 @@ def test_what_does_not_fit_its_source_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("stated", [True, False], ids=["positions in time", "none"])
+def test_volumes_in_time_refer_to_their_own(tmp_path, stated):
+    values = np.random.default_rng(0).integers(0, 2000, (4, 10, 12))
+    for time in (1, 0):
+
+        def at(dataset: Dataset, number: int, time: int = time) -> None:
+            complete(dataset, number)
+            dataset.AcquisitionNumber = time + 1
+            if stated:
+                dataset.TemporalPositionIdentifier = time + 1
+
+        write_slices(tmp_path / "in" / str(time), values + time, modality="MR", change=at)
+    series_uid = pydicom.dcmread(next((tmp_path / "in" / "0").iterdir())).SeriesInstanceUID
+    for path in (tmp_path / "in" / "1").iterdir():
+        header = pydicom.dcmread(path)
+        header.SeriesInstanceUID = series_uid
+        header.save_as(path)
+    image = recon.read(tmp_path / "in")
+    assert image.shape == (2, 4, 10, 12)
+    recon.write(image, tmp_path / "out", writer={"use": "dicom_series", "like": str(tmp_path / "in")})
+    uids = [[header.SOPInstanceUID for header in headers(tmp_path / "in" / str(time))] for time in (0, 1)]
+    found = [{r.ReferencedSOPInstanceUID for r in header.SourceImageSequence} for header in headers(tmp_path / "out")]
+    if stated:
+        assert found == [{uid} for volume in uids for uid in volume]
+    else:
+        assert found == [set(pair) for pair in zip(*uids, strict=True)] * 2
+
+
+@pytest.mark.parametrize("part", ["LUNG", "KNEE", "CHEST", "MADE UP", None])
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
+def test_a_side_is_named_only_of_what_comes_twice(tmp_path, part):
+    def of_part(dataset: Dataset, number: int) -> None:
+        complete(dataset, number)
+        dataset.BodyPartExamined = part
+        if part is None:
+            del dataset.BodyPartExamined
+
+    source = series(tmp_path / "in", change=of_part)
+    recon.write(recon.read(source), tmp_path / "out", writer={"use": "dicom_series", "like": str(source)})
+    path = next((tmp_path / "out").iterdir())
+    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+    assert [line for line in found.splitlines() if line.startswith("Error")] == []
+    assert ("Laterality" in pydicom.dcmread(path)) == (part != "CHEST")
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
 @pytest.mark.parametrize("anonymous", [False, True], ids=["named", "anonymous"])
 @pytest.mark.parametrize("modality", ["CT", "MR"])

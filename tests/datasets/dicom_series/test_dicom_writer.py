@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import torch
 import recon
 from recon import Image
 from recon.cli import main
-from recon.errors import UsageError
+from recon.errors import CodedUsageError, UsageError
 from recon_datasets.dicom_series import write_slices
 
 AFFINE = np.array([[-0.7, 0, 0, 100.0], [0, -0.9, 0, 80.0], [0, 0, 2.5, -30.0], [0, 0, 0, 1]])
@@ -137,29 +139,136 @@ def test_nobody_is_named_and_no_identifier_is_kept(tmp_path):
     assert len(uids) == 4
 
 
+def test_a_file_holds_one_slice(tmp_path):
+    with pytest.raises(UsageError, match="this image has 3: give the name of a folder"):
+        recon.write(volume(), tmp_path / "x.dcm")
+    assert list(tmp_path.iterdir()) == []
+
+
+FLAT = torch.zeros(4, 4)
+SKEWED = AFFINE + np.eye(4, k=1) * [[1], [0], [0], [0]]
+
+
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("image", "code", "message"),
     [
-        (volume(), "this volume has 3: give the name of a folder"),
+        (Image(data=FLAT, affine=AFFINE), "KIND", "and of MR images; this one is of modality unknown"),
+        (Image(data=FLAT, affine=AFFINE, unit="HU", metadata={"modality": "MR"}), "KIND", "CT images in HU"),
+        (Image(data=FLAT, affine=AFFINE, unit="Bq/ml", metadata={"modality": "PT"}), "KIND", "of modality PT"),
+        (Image(data=FLAT, affine=AFFINE, unit="1/mm", metadata={"modality": "CT"}), "KIND", "with --water"),
+        (Image(data=FLAT, affine=AFFINE, unit="rad", metadata={"modality": "MR"}), "KIND", "'rad' units"),
+        (Image(data=FLAT, unit="HU"), "PLACE", "no place in a patient"),
+        (Image(data=FLAT, affine=SKEWED, unit="HU"), "PLACE", "not at right angles"),
+        (Image(data=torch.full((4, 4), np.nan), affine=AFFINE, unit="HU"), "VALUES", "not finite"),
+        (Image(data=torch.full((4, 4), 4e4), affine=AFFINE, unit="HU"), "VALUES", "do not fit 16 bits"),
+        (Image(data=FLAT + 0j, affine=AFFINE, metadata={"modality": "MR"}), "AXES", "not complex values"),
         (
-            Image(data=torch.zeros(4, 4), affine=AFFINE),
-            "and of MR images; this one is of modality unknown",
-        ),
-        (Image(data=torch.zeros(4, 4), affine=AFFINE, unit="HU", metadata={"modality": "MR"}), "CT images in HU"),
-        (Image(data=torch.zeros(4, 4), unit="HU"), "no place in a patient"),
-        (Image(data=torch.full((4, 4), np.nan), affine=AFFINE, unit="HU"), "not finite"),
-        (Image(data=torch.full((4, 4), 4e4), affine=AFFINE, unit="HU"), "do not fit 16 bits"),
-        (Image(data=torch.zeros(2, 4, 4), dims=("t", "y", "x"), affine=AFFINE, unit="HU"), "hold real"),
-        (
-            Image(data=torch.zeros(4, 4), affine=AFFINE + np.eye(4, k=1) * [[1], [0], [0], [0]], unit="HU"),
-            "not at right angles",
+            Image(data=torch.zeros(2, 4, 4), dims=("channel", "y", "x"), affine=AFFINE, unit="HU"),
+            "AXES",
+            "not the axes channel, y, x",
         ),
     ],
 )
-def test_what_it_cannot_hold(tmp_path, image, message):
-    with pytest.raises(UsageError, match=message):
+def test_what_it_cannot_hold(tmp_path, image, code, message):
+    with pytest.raises(CodedUsageError, match=message) as error:
         recon.write(image, tmp_path / "x.dcm")
+    assert error.value.code == f"RECON-DICOM-WRITE-{code}"
+    assert pickle.loads(pickle.dumps(error.value)).message == error.value.message
     assert list(tmp_path.iterdir()) == []
+
+
+def errors(path: Path) -> list[str]:
+    """Return what the checker calls errors; nothing where it is not installed."""
+    if shutil.which("dciodvfy") is None:
+        return []
+    found = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+    assert "Image\n" in found
+    return [line for line in found.splitlines() if line.startswith("Error")]
+
+
+def in_time(modality: str) -> Image:
+    values = torch.randint(0, 1000, (3, 4, 6, 8), generator=torch.Generator().manual_seed(0)).float()
+    facts = {"modality": modality, "times_s": (0.0, 1.5, 3.0)}
+    if modality == "MR":
+        facts |= {"b_values_s_mm2": (0.0, 1000.0, 500.0)}
+        facts |= {"gradient_x": (0.0, 1.0, 0.0), "gradient_y": (0.0, 0.0, 0.6), "gradient_z": (0.0, 0.0, 0.8)}
+    unit = "HU" if modality == "CT" else "arbitrary"
+    return Image(data=values, dims=("t", "z", "y", "x"), affine=oblique(), unit=unit, metadata=facts)
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_volumes_in_time_are_one_series(tmp_path, modality):
+    """By the checker, our reader, and dcm2niix, if that is installed."""
+    image = in_time(modality)
+    recon.write(image, tmp_path / "series")
+    paths = sorted((tmp_path / "series").iterdir())
+    assert len(paths) == 12
+    assert errors(paths[0]) == errors(paths[-1]) == []
+    headers = [pydicom.dcmread(path) for path in paths]
+    assert [int(h.InstanceNumber) for h in headers] == list(range(1, 13))
+    assert [int(h.TemporalPositionIdentifier) for h in headers] == [1] * 4 + [2] * 4 + [3] * 4
+    assert {(int(h.NumberOfTemporalPositions), float(h.TemporalResolution)) for h in headers} == {(3, 1500)}
+    assert len({h.SeriesInstanceUID for h in headers}) == 1
+    if modality == "MR":
+        assert [h.DiffusionBValue for h in headers[::4]] == [0, 1000, 500]
+        directions = [h.get("DiffusionGradientOrientation") for h in headers[::4]]
+        assert directions == [None, [-1, 0, 0], [0, -0.6, 0.8]], "towards left, back and head"
+    back = recon.read(tmp_path / "series")
+    assert back.dims == image.dims
+    assert torch.equal(back.data, image.data)
+    assert np.allclose(back.affine, image.affine, atol=1e-5)
+    if (program := Path(sys.executable).with_name("dcm2niix")).is_file():
+        subprocess.run([program, "-f", "x", "-o", tmp_path, tmp_path / "series"], check=True, capture_output=True)
+        theirs = recon.read(tmp_path / "x.nii").oriented(image.orientation)
+        assert theirs.same_grid(image, 0.01)
+        assert torch.equal(theirs.data.float(), image.data)
+
+
+def test_a_slice_in_time_is_a_series_too(tmp_path):
+    image = in_time("MR")
+    recon.write(image[:, 2], tmp_path / "series")
+    back = recon.read(tmp_path / "series")
+    assert torch.equal(back.data[:, 0], image.data[:, 2])
+    assert np.allclose(back.affine, image[:, 2:3].affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [-0.8, 0.5])
+def test_slices_of_a_tilted_gantry_keep_their_places(tmp_path, shift):
+    """By the checker and our reader, and dcm2niix, which shears them back.
+
+    It pads its right-angled grid by 4 rows more but moves its origin only where slices are shifted forwards; of those
+    shifted backwards its image lies 4 mm off, whatever the header says of the tilt.
+    """
+    affine = AFFINE.copy()
+    affine[:3, :3] = np.diag([-1.0, -1.0, 2.0])
+    affine[1, 2] = shift
+    yy, xx = torch.meshgrid(torch.linspace(-1, 1, 24), torch.linspace(-1, 1, 24), indexing="ij")
+    data = torch.stack([(1000 * torch.exp(-4 * ((yy - 0.1 * z) ** 2 + xx**2))).round() for z in range(5)])
+    image = Image(data=data, affine=affine, unit="HU", metadata={"modality": "CT"})
+    recon.write(image, tmp_path / "series")
+    paths = sorted((tmp_path / "series").iterdir())
+    assert errors(paths[0]) == errors(paths[-1]) == []
+    header = pydicom.dcmread(paths[0])
+    assert header.SliceThickness == 2
+    assert abs(header.GantryDetectorTilt) == pytest.approx(np.degrees(np.arctan2(abs(shift), 2)), abs=1e-3)
+    back = recon.read(tmp_path / "series")
+    assert torch.equal(back.data, data)
+    assert np.allclose(back.affine, affine, atol=1e-6)
+    assert back.is_sheared
+    upright = recon.read(tmp_path / "series", reader={"use": "dicom_series", "untilt": True})
+    assert float((back.resample(to=upright).data - upright.data)[:, 4:-4].abs().mean()) < 1
+    if shift > 0 and (program := Path(sys.executable).with_name("dcm2niix")).is_file():
+        subprocess.run([program, "-f", "x", "-o", tmp_path, tmp_path / "series"], check=True, capture_output=True)
+        theirs = recon.read(tmp_path / "x_Tilt_1.nii")
+        theirs = theirs.with_data(theirs.data.float()).resample(to=upright, fill=0)
+        assert float((theirs.data - upright.data)[:, 4:-4].abs().mean()) < 1
+
+
+@pytest.mark.parametrize("component", ["magnitude", "phase", "real", "imaginary"])
+def test_components_of_mr_are_not_taken_for_one_another(tmp_path, component):
+    recon.write(replace(mr_volume(1.0), quantity=component), tmp_path / "series")
+    assert recon.read(tmp_path / "series").quantity == component
+    assert errors(tmp_path / "series" / "slice_0001.dcm") == []
 
 
 def test_folders_on_the_command_line(tmp_path, capsys):
