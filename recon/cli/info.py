@@ -62,6 +62,8 @@ def describe(item: Image | Measurement) -> dict[str, Any]:
     facts["dtype"] = str(held.dtype)[6:]
     facts["range"] = _range(item)
     facts["unit"] = item.unit
+    if isinstance(item, Image) and item.quantity != "unknown":
+        facts["quantity"] = item.quantity
     if not isinstance(item, Image):
         facts["operator"] = "unknown" if item.operator_config is None else _plain(item.operator_config)
         reference = item.reference
@@ -77,6 +79,9 @@ def describe(item: Image | Measurement) -> dict[str, Any]:
         facts["orientation"] = "".join(aff2axcodes(item.affine)) + " (where x, y, z grow to)"  # type: ignore[no-untyped-call]
         facts["affine"] = [[float(value) for value in row] for row in item.affine]
     facts |= {name: list(value) if isinstance(value, tuple) else value for name, value in item.metadata.items()}
+    origin = item.provenance if isinstance(item, Image) else None
+    if origin is not None:
+        facts["provenance"] = {"reader": origin.reader, "files": origin.files, "known by": sorted(origin.identifiers)}
     if item.notes:
         facts["notes"] = list(item.notes)
     return facts

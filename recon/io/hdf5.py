@@ -12,7 +12,7 @@ import numpy as np
 
 from recon.errors import CodedFileError, FileFormatError
 
-__all__ = ["MAGIC", "attribute_text", "dataset", "memory_map", "open_hdf5"]
+__all__ = ["MAGIC", "MAX_RATIO", "MAX_UNCHECKED", "attribute_text", "dataset", "memory_map", "open_hdf5"]
 
 MAGIC = (0, b"\x89HDF\r\n\x1a\n")
 """Offset and mark of an HDF5 file, for `recon.Component.magic`."""

@@ -8,10 +8,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from recon.errors import UsageError
 
-__all__ = ["Provenance", "hashed"]
+__all__ = ["Provenance", "from_files", "hashed"]
 
 _HASH = re.compile(r"[0-9a-f]{16,64}")
 _NAME = re.compile(r"[a-z][a-z0-9_/-]{0,63}")
@@ -35,7 +36,7 @@ class Provenance:
     Raises
     ------
     UsageError
-        If an identifier is not a hash, or has another name.
+        If an identifier is not a hash, or has another name, or the number of files is none.
     """
 
     reader: str
@@ -51,7 +52,29 @@ class Provenance:
                 raise UsageError(
                     f"provenance: identifiers are hashes (recon.io.provenance.hashed) of {', '.join(_LEVELS)}"
                 )
+        if isinstance(self.files, bool) or not isinstance(self.files, int) or self.files < 1:
+            raise UsageError("provenance: files is a number of files, 1 or more")
         object.__setattr__(self, "identifiers", dict(self.identifiers))
+
+
+def from_files(reader: str, *paths: Path) -> Provenance:
+    """Return the provenance of an image in files that bear no identifier.
+
+    Its hash, of their places, sizes and times of change, is the same for images of the same unchanged files within a
+    process. Contents are not read again for it.
+
+    Parameters
+    ----------
+    reader
+        Name of the reader component.
+    paths
+        The files; one that is named twice counts once.
+    """
+    states = [(path.resolve(), path.stat()) for path in dict.fromkeys(paths)]
+    text = "\n".join(f"{path}\0{state.st_size}\0{state.st_mtime_ns}" for path, state in states)
+    return Provenance(
+        reader=reader, files=len(states), identifiers={"file": hashed(text.encode("utf-8", "surrogateescape"))}
+    )
 
 
 def hashed(identifier: str | bytes, *, salt: bytes | None = None) -> str:

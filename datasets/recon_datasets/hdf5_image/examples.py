@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.testing import Example
 
-__all__ = ["reader"]
+__all__ = ["reader", "writer"]
 
 
 def reader() -> list[Example]:
@@ -21,6 +21,14 @@ def reader() -> list[Example]:
             prepare=lambda folder: {"path": _save(folder, "volume", place=False)},
             name="named",
         ),
+    ]
+
+
+def writer() -> list[Example]:
+    """Return a volume, and a packed slice."""
+    return [
+        Example(shape=(3, 5, 7), name="volume"),
+        Example(params={"compress": True}, shape=(6, 5), name="packed slice"),
     ]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from annotated_types import Gt
 
-from recon.errors import CodedFileError, UsageError
+from recon.errors import CodedFileError
 from recon.io import Image
-from recon.io.hdf5 import attribute_text, dataset, open_hdf5
-from recon.io.image import check_affine
-from recon.io.metadata import UNITS
+from recon.io.hdf5 import dataset, open_hdf5
+from recon.io.provenance import from_files
+from recon_datasets.hdf5_image.layout import MARK, facts, typed
 
 __all__ = ["NAMES", "Hdf5ImageReader"]
 
@@ -29,8 +29,9 @@ class Hdf5ImageReader:
     """Reads an image from a dataset of an HDF5 file: (y, x), (z, y, x), (t, z, y, x) or (channel, t, z, y, x).
 
     Attributes of the dataset, all optional, tell what it is: ``affine``, 4x4, voxel index (x, y, z, 1) to RAS+ mm;
-    ``voxel_size``, (x, y[, z]) in mm, if there is no affine; ``unit``, one of recon's. Other attributes are left out.
-    Links, data in other files and absurd sizes are refused.
+    ``voxel_size``, (x, y[, z]) in mm, if there is no affine; ``unit``, one of recon's. Files of `Hdf5ImageWriter` come
+    back equal to what was written, with any axes, and with the provenance that was written. Other attributes are left
+    out. Links, data in other files and absurd sizes are refused.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ class Hdf5ImageReader:
         Raises
         ------
         CodedFileError
-            RECON-HDF5-DAMAGED, RECON-HDF5-UNSAFE, RECON-HDF5-KIND, RECON-IMAGE-AFFINE or RECON-IMAGE-SIZE.
+            RECON-HDF5-DAMAGED, RECON-HDF5-UNSAFE, RECON-HDF5-KIND, RECON-IMAGE-AFFINE, RECON-IMAGE-HEADER or
+            RECON-IMAGE-SIZE.
         """
         with open_hdf5(path) as file:
             name = self._name(file)
@@ -67,7 +69,8 @@ class Hdf5ImageReader:
                 raise CodedFileError(
                     "RECON-HDF5-KIND", f"{path} has no dataset {wanted}: name one with dataset= of the reader"
                 )
-            if found.dtype.kind not in "biufc" or not 2 <= found.ndim <= 5 or found.size == 0:
+            most = 32 if MARK in found.attrs else len(_DIMS)
+            if found.dtype.kind not in "biufc" or not 2 <= found.ndim <= most or found.size == 0:
                 raise CodedFileError(
                     "RECON-HDF5-KIND",
                     f"{path}: the dataset is no image, {found.ndim} axes of type {found.dtype.kind!r}",
@@ -76,16 +79,9 @@ class Hdf5ImageReader:
                 raise CodedFileError(
                     "RECON-IMAGE-SIZE", f"{path} declares {found.nbytes} bytes: raise limit_gb of the reader"
                 )
-            values = found[()]
-            affine, sizes = _place(found, path)
-            unit = attribute_text(found, "unit") or ""
-        return Image(
-            data=torch.from_numpy(_numbers(values, path)),
-            dims=_DIMS[-values.ndim :],
-            affine=affine,
-            voxel_size=sizes,
-            unit=unit if unit in UNITS else "arbitrary",
-        )
+            told = {"provenance": from_files("hdf5_image", path), **facts(found, _DIMS[-found.ndim :], path)}
+            data = typed(torch.from_numpy(_numbers(found[()], path)), found)
+        return Image(data=data, **told)
 
     def _name(self, file: h5py.File) -> str | None:
         """Return the name of the dataset, which may turn out to be none of the file itself."""
@@ -93,23 +89,6 @@ class Hdf5ImageReader:
             return self.dataset
         named = [name for name in NAMES if name in file.keys()]  # noqa: SIM118 - membership of the file follows links
         return named[0] if len(named) == 1 and "kspace" not in file.keys() else None  # noqa: SIM118
-
-
-def _place(found: h5py.Dataset, path: Path) -> tuple[np.ndarray | None, tuple[float, ...] | None]:
-    """Return affine and voxel size."""
-    try:
-        if "affine" in found.attrs:
-            return check_affine(np.asarray(found.attrs["affine"], dtype=np.float64)), None
-        if "voxel_size" not in found.attrs:
-            return None, None
-        sizes = tuple(float(size) for size in np.asarray(found.attrs["voxel_size"], dtype=np.float64).ravel())
-    except (TypeError, ValueError, UsageError):
-        raise CodedFileError(
-            "RECON-IMAGE-AFFINE", f"{path}: affine must be a finite, invertible 4x4 matrix, voxel_size lengths"
-        ) from None
-    if len(sizes) != min(3, found.ndim) or not all(0 < size < float("inf") for size in sizes):
-        raise CodedFileError("RECON-IMAGE-AFFINE", f"{path}: voxel_size must be {min(3, found.ndim)} positive lengths")
-    return None, sizes
 
 
 def _numbers(values: np.ndarray, path: Path) -> np.ndarray:

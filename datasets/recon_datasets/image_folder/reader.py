@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recon.io import Image
+from recon.io.provenance import from_files
 from recon_datasets.image_folder.pixels import load_picture
 from recon_datasets.image_folder.stack import page_count
 
@@ -21,6 +22,5 @@ class PictureReader:
     def read(self, path: Path) -> Image:
         """Read a gray picture as (y, x), a colour one as (channel, y, x)."""
         values = load_picture(path)
-        if len(values) == 1:
-            return Image(data=values[0])
-        return Image(data=values, dims=("channel", "y", "x"))
+        data, dims = (values[0], ("y", "x")) if len(values) == 1 else (values, ("channel", "y", "x"))
+        return Image(data=data, dims=dims, provenance=from_files("picture", path))

@@ -13,6 +13,7 @@ from annotated_types import Gt
 
 from recon.errors import CodedFileError, FileFormatError
 from recon.io import Image
+from recon.io.provenance import from_files
 from recon_datasets.image_folder.pixels import SUFFIXES, opened, stored_values
 
 __all__ = ["StackReader", "page_count"]
@@ -78,17 +79,19 @@ class StackReader:
                     "RECON-IMAGE-TRUNCATED",
                     f"{path}: pictures are missing, {len(missing)} from number {missing[0]} on; find or renumber them",
                 )
-            values, top = self._stacked(path, len(numbers), _pictures([series[number] for number in numbers]))
+            files = [series[number] for number in numbers]
+            values, top = self._stacked(path, len(files), _pictures(files))
         else:
+            files = [path]
             values, top = self._stacked(path, page_count(path), _pages(path))
         data = torch.from_numpy(values)
         if self.scaled and top != 1:
             data = data / top
+        dims: tuple[str, ...] = ("z", "y", "x")
         if data.ndim == 4:
-            return Image(
-                data=data.movedim(-1, 0).contiguous(), dims=("channel", "z", "y", "x"), voxel_size=self.voxel_size
-            )
-        return Image(data=data, voxel_size=self.voxel_size)
+            data, dims = data.movedim(-1, 0).contiguous(), ("channel", *dims)
+        provenance = from_files("picture_stack", *files)
+        return Image(data=data, dims=dims, voxel_size=self.voxel_size, provenance=provenance)
 
     def _stacked(self, path: Path, count: int, planes: Iterator[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
         volume, top = np.empty(0), 1.0

@@ -9,6 +9,7 @@ import torch
 from annotated_types import Gt
 
 from recon.io import Image
+from recon.io.provenance import from_files
 from recon_datasets.metaimage.header import is_metaimage, read_header
 
 __all__ = ["MetaImageReader"]
@@ -55,4 +56,11 @@ class MetaImageReader:
             notes += ("bytes behind the image were left out",)
         if found.not_finite:
             notes += (f"{found.not_finite} values are not finite",)
-        return Image(data=data, affine=header.affine, dims=dims, voxel_size=header.voxel_size, notes=notes)
+        return Image(
+            data=data,
+            affine=header.affine,
+            dims=dims,
+            voxel_size=header.voxel_size,
+            notes=notes,
+            provenance=from_files("metaimage", path, header.voxels.path),
+        )

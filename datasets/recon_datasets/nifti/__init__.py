@@ -23,11 +23,11 @@ def recon_components() -> Iterator[Component]:
         kind="reader",
         name="nifti",
         target="recon_datasets.nifti.reader:NiftiReader",
-        summary="NIfTI-1 or NIfTI-2 image, .nii or .nii.gz",
+        summary="NIfTI-1 or NIfTI-2 image: .nii, .nii.gz, or a pair .hdr and .img",
         examples="recon_datasets.nifti.examples:reader",
-        suffixes=(".nii", ".nii.gz"),
-        # NIfTI-1, NIfTI-2 in either byte order, gzip
-        magic=((344, b"n+1\0"), (4, b"n+2\0"), (0, b"\x1f\x8b")),
+        suffixes=(".nii", ".nii.gz", ".hdr", ".hdr.gz"),
+        # NIfTI-1, NIfTI-2 in either byte order, in one file or a pair, gzip
+        magic=((344, b"n+1\0"), (4, b"n+2\0"), (344, b"ni1\0"), (4, b"ni2\0"), (0, b"\x1f\x8b")),
     )
     yield Component(
         kind="writer",

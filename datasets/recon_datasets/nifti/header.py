@@ -25,6 +25,13 @@ _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
 _TO_MM = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 _LONGEST = 540  # bytes of a NIfTI-2 header; one of NIfTI-1 has 348
 _GZIP = b"\x1f\x8b"
+_MARKS = (
+    (344, b"n+1\0", nib.nifti1.Nifti1Header),
+    (344, b"ni1\0", nib.nifti1.Nifti1PairHeader),
+    (4, b"n+2\0", nib.nifti2.Nifti2Header),
+    (4, b"ni2\0", nib.nifti2.Nifti2PairHeader),
+)
+"""Where each kind of file has its mark: n+ has header and voxels in one file, ni in a pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> H
     if kind is None:
         raise CodedFileError(
             "RECON-NIFTI-HEADER",
-            f"{path} is not a single-file NIfTI image (no 'n+1' or 'n+2' mark), or is cut off",
+            f"{path} is not a NIfTI image (no mark such as 'n+1'), or is cut off",
         )
     # nibabel finds the byte order; what it would put right by guessing is refused here instead.
     header = kind(head[: kind.template_dtype.itemsize], check=False)
@@ -98,11 +105,12 @@ def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> H
     names = dtype.names
     slope, inter = (1.0, 0.0) if names else _scaling(header, path)
     colours = len(names) if names else 0
+    source = path if kind.is_single else _beside(path)
     voxels = StoredArray(
-        path=path,
+        path=source,
         dtype=np.dtype("u1") if names else dtype,
         size=math.prod(shape) * (colours or 1),
-        packing="gzip" if _is_zipped(path) else "raw",
+        packing="gzip" if _is_zipped(source) else "raw",
         skip=offset,
         slope=slope,
         inter=inter,
@@ -110,6 +118,18 @@ def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> H
     voxels.check(limit)
     affine, space, sizes, notes = _place(header, shape, form, path)
     return Header(shape, voxels, colours, affine, sizes, space, notes)
+
+
+def _beside(path: Path) -> Path:
+    """Return the file of voxels of a pair."""
+    name = path.name.removesuffix(".gz")
+    for suffix in (".img", ".img.gz"):
+        beside = path.with_name(name.removesuffix(".hdr") + suffix)
+        if name.endswith(".hdr") and beside.is_file():
+            return beside
+    raise CodedFileError(
+        "RECON-IMAGE-TRUNCATED", f"{path} is the header of a pair of files: its voxels, .img, are not beside it"
+    )
 
 
 def _is_zipped(path: Path) -> bool:
@@ -130,9 +150,10 @@ def _head(path: Path) -> bytes:
 
 def _kind(head: bytes) -> Any:
     """Return nibabel's class for the header, by its mark."""
-    if head[344:348] == b"n+1\0" and len(head) >= 348:
-        return nib.Nifti1Header
-    return nib.Nifti2Header if head[4:8] == b"n+2\0" and len(head) >= _LONGEST else None
+    return next(
+        (kind for at, mark, kind in _MARKS if head[at : at + 4] == mark and len(head) >= kind.template_dtype.itemsize),
+        None,
+    )
 
 
 def _refuse(path: Path, problem: str) -> CodedFileError:
@@ -162,8 +183,9 @@ def _layout(header: Any, path: Path) -> tuple[tuple[int, ...], np.dtype[Any], in
     if bits != dtype.itemsize * 8:
         raise _refuse(path, f"bitpix is {bits}, but datatype {int(header['datatype'])} has {dtype.itemsize * 8} bits")
     offset = float(header["vox_offset"])
-    if not (math.isfinite(offset) and offset == int(offset) and length + 4 <= offset < 2**53):
-        raise _refuse(path, f"vox_offset is {offset:g}, must be a whole number of at least {length + 4}")
+    least = length + 4 if header.is_single else 0
+    if not (math.isfinite(offset) and offset == int(offset) and least <= offset < 2**53):
+        raise _refuse(path, f"vox_offset is {offset:g}, must be a whole number of at least {least}")
     return shape, dtype, int(offset)
 
 

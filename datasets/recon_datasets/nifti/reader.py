@@ -11,13 +11,14 @@ from annotated_types import Gt
 
 from recon.errors import CodedFileError
 from recon.io import Image
+from recon.io.provenance import from_files
 from recon_datasets.nifti.header import Form, Header, is_nifti, read_header
 
 __all__ = ["NiftiReader", "read_voxels"]
 
 
 class NiftiReader:
-    """Reads NIfTI-1 and NIfTI-2, ``.nii`` and ``.nii.gz``.
+    """Reads NIfTI-1 and NIfTI-2: ``.nii``, ``.nii.gz``, and pairs of ``.hdr`` and ``.img``, by the name of the header.
 
     The file's axes (x, y, z, t, v) become (v, t, z, y, x), which is the same memory; t and v only if they are longer
     than 1, v being called "channel", and z only if the file has it. Numbers are ``scl_slope * stored + scl_inter``,
@@ -81,6 +82,7 @@ class NiftiReader:
             voxel_size=None if header.affine is not None else header.voxel_size,
             metadata={} if header.space is None else {"coordinate_space": header.space},
             notes=(*header.notes, *notes),
+            provenance=from_files("nifti", path, header.voxels.path),
         )
 
 

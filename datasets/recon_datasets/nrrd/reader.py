@@ -9,6 +9,7 @@ import torch
 from annotated_types import Gt
 
 from recon.io import Image
+from recon.io.provenance import from_files
 from recon_datasets.nrrd.header import read_header
 
 __all__ = ["NrrdReader"]
@@ -65,4 +66,5 @@ class NrrdReader:
             dims=tuple(names[axis] for axis in order),
             voxel_size=header.voxel_size,
             notes=notes,
+            provenance=from_files("nrrd", path, header.voxels.path),
         )

@@ -11,7 +11,7 @@ import torch
 
 import recon
 from recon import Image
-from recon.errors import FileFormatError, UsageError
+from recon.errors import CodedFileError, FileFormatError, UsageError
 from recon_datasets.nifti import NiftiDataset, NiftiReader
 
 AFFINE = np.array([[0.1, -2.0, 0, 10], [1.5, 0.2, 0, -20], [0, 0, 5, 30.3], [0, 0, 0, 1]])
@@ -44,6 +44,20 @@ def test_equals_nibabel(tmp_path, suffix, kind, dtype):
     assert image.data.numpy().dtype == np.dtype(dtype).newbyteorder("=")
     assert np.array_equal(image.affine, nib.load(path).affine)
     assert image.dims == ("z", "y", "x")
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+@pytest.mark.parametrize("packed", [False, True])
+def test_pairs_of_files(tmp_path, kind, packed):
+    """As SPM wrote them: the header names the image."""
+    ending = ".gz" if packed else ""
+    values = save(tmp_path / f"x.img{ending}", kind=kind)
+    image = recon.read(tmp_path / f"x.hdr{ending}")
+    assert np.array_equal(image.data.numpy().T, values)
+    assert np.array_equal(image.affine, nib.load(tmp_path / f"x.img{ending}").affine)
+    (tmp_path / f"x.img{ending}").rename(tmp_path / "other.img")
+    with pytest.raises(CodedFileError, match=r"RECON-IMAGE-TRUNCATED.*its voxels, \.img, are not beside it"):
+        recon.read(tmp_path / f"x.hdr{ending}")
 
 
 @pytest.mark.parametrize(("dtype", "wider"), [("u2", torch.int32), ("u4", torch.int64), ("u8", torch.int64)])
@@ -283,7 +297,7 @@ def test_dataset_of_nothing(tmp_path):
     with pytest.raises(FileFormatError, match=r"holds no file ending in \.nii"):
         len(NiftiDataset(root=tmp_path))
     (tmp_path / "x.nii").write_text("hello")
-    with pytest.raises(FileFormatError, match=r"x\.nii is not a single-file NIfTI"):
+    with pytest.raises(FileFormatError, match=r"x\.nii is not a NIfTI image"):
         len(NiftiDataset(root=tmp_path))
 
 
