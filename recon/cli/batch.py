@@ -196,7 +196,7 @@ def _items(reader: str, series: SeriesInfo) -> list[Item]:
 
 def _convert(item: Item, arguments: argparse.Namespace, target: Path) -> None:
     from recon.building import build
-    from recon.cli.convert import options, writing
+    from recon.cli.convert import options, writer_options, writing
     from recon.io import write
 
     config = {"use": item.reader, **options(arguments)}
@@ -206,8 +206,7 @@ def _convert(item: Item, arguments: argparse.Namespace, target: Path) -> None:
     if not where:
         where, config["series"] = arguments.source, item.series.number
     image = build("reader", config).read(where)
-    placed = argparse.Namespace(**{**vars(arguments), "target": target})
-    write(image, target, writer=writing(image, placed))
+    write(image, target, writer=writing(image, target, writer_options(arguments), arguments.writer))
 
 
 def _told(error: Exception) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from recon.errors import ParameterError, UsageError
 if TYPE_CHECKING:
     from recon.io import Image, Measurement
 
-__all__ = ["READING", "WRITING", "add_arguments", "reading", "run", "writing"]
+__all__ = ["READING", "WRITING", "add_arguments", "options", "reading", "run", "writer_options", "writing"]
 
 READING = {"series": "--series", "stack": "--stack", "gaps": "--allow-gaps", "untilt": "--untilt"}
 """Parameters of readers that have options here."""
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if isinstance(item, Measurement) and arguments.target.suffix != ".h5" and arguments.writer is None:
         has = ", or add --reference to write its reference image" if item.reference is not None else ""
         raise UsageError(f"{arguments.source} is a measurement: reconstruct it first (recon reconstruct){has}")
-    write(item, arguments.target, writer=writing(item, arguments))
+    write(item, arguments.target, writer=writing(item, arguments.target, writer_options(arguments), arguments.writer))
     for note in item.notes:
         print(f"note: {note}")
     print(arguments.target)
@@ -114,8 +114,29 @@ def reading(source: Path, asked: dict[str, Any], reader: str | None) -> Image | 
         raise _no_option(error, READING) from None
 
 
-def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
+def writer_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters that the options ask of the writer."""
+    asked = {
+        "like": None if arguments.like is None else str(arguments.like),
+        "unit": arguments.unit,
+        "window": None if arguments.window is None else _centre_width(window_from(arguments.window)),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def writing(item: Image | Measurement | None, target: Path, asked: dict[str, Any], writer: str | None = None) -> Any:
     """Return the config of the writer, with the parameters that options ask for; None where the suffix decides.
+
+    Parameters
+    ----------
+    item
+        What will be written, if it is known yet.
+    target
+        Where.
+    asked
+        Parameters of the writer, as `writer_options` returns them.
+    writer
+        What ``--writer`` says.
 
     Raises
     ------
@@ -126,16 +147,10 @@ def writing(item: Image | Measurement, arguments: argparse.Namespace) -> Any:
     from recon.cli.common import config_from
     from recon.io.files import writer_name
 
-    config = None if arguments.writer is None else config_from(arguments.writer, "--writer")
-    asked = {
-        "like": None if arguments.like is None else str(arguments.like),
-        "unit": arguments.unit,
-        "window": None if arguments.window is None else _centre_width(window_from(arguments.window)),
-    }
-    asked = {name: value for name, value in asked.items() if value is not None}
+    config = None if writer is None else config_from(writer, "--writer")
     if not asked:
         return config
-    config = _with(writer_name(arguments.target, item) if config is None else config, asked)
+    config = _with(writer_name(target, item) if config is None else config, asked)
     try:
         build("writer", config)
     except ParameterError as error:

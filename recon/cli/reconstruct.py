@@ -1,8 +1,9 @@
 """Turn measurement files into image files, by a classical method or a trained model.
 
 The image keeps the geometry that the measurement file tells; CT images become Hounsfield units again where the file
-tells what water is. The suffix chooses the format; a name without one is a folder of DICOM slices. A trained network
-that works on the measurement alone, such as a denoiser, needs no operator.
+tells what water is. The suffix chooses the format; a name without one is a folder of DICOM slices, which with --like
+belongs to the study of the scanner's own series. A trained network that works on the measurement alone, such as a
+denoiser, needs no operator.
 
 Of several files each becomes one of the same name in the folder OUT, in the format of --suffix. A file that cannot be
 reconstructed is told, and the others go on; the exit code is 1 then.
@@ -11,6 +12,7 @@ reconstructed is told, and the others go on; the exit code is 1 then.
   recon reconstruct scan.h5 --method tv --set weight=0.02 --set iterations=100 -o slice.dcm
   recon reconstruct scan.h5 --method '{use: tv, weight: 0.02}' -o image.nii.gz
   recon reconstruct scan.h5 --run runs/first -o image.nii.gz
+  recon reconstruct scan.h5 --method fbp -o derived/ --like study/series_of_the_scanner/
   recon reconstruct brain.h5 --method cg_sense --maps espirit -o brain.nii.gz
   recon reconstruct multicoil_test/*.h5 --run runs/varnet -o reconstructions --suffix .h5
   recon reconstruct walnut.mat --reader '{use: fips, sinogram: sinogram120}' --method fbp -o image.nii.gz
@@ -72,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--operator", help="where the file does not tell: YAML file, YAML config, or experiment")
     parser.add_argument("--weights", choices=["best", "last"], default="best", help="which weights of a run")
     parser.add_argument("--complex", action="store_true", help="write complex images as they are, not their magnitude")
+    parser.add_argument(
+        "--like", type=Path, metavar="DICOM", help="series of the scanner that a derived DICOM series refers to"
+    )
     parser.add_argument("--unit", choices=UNITS, help="unit of a CT image (default HU where the file tells water's)")
     parser.add_argument("--water", type=number, metavar="MU", help="attenuation of water in 1/mm, to write HU")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -79,22 +84,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct and write the image of each file."""
+    from recon.cli.convert import writing
     from recon.engine.distributed import choose_device
     from recon.io import check_output
 
     device = choose_device(arguments.device)
     several = len(arguments.measurements) > 1 or arguments.suffix is not None
+    if several and arguments.like is not None:
+        raise UsageError("--like is about one scan; reconstruct them one after the other, each with its own")
     outputs = _outputs(arguments) if several else {arguments.measurements[0]: arguments.output}
+    writer = None if arguments.like is None else writing(None, arguments.output, {"like": str(arguments.like)})
     for source, target in outputs.items():
         if several and not arguments.output.is_dir():  # it is made when all names are known to be good
             with TemporaryDirectory() as aside:
                 check_output(Path(aside) / target.name)
         else:
-            check_output(target)
+            check_output(target, writer=writer)
         if target.exists() and source.exists() and target.samefile(source):
             raise UsageError(f"the image of {source} would take its place: choose another OUT")
     method, label = _method(arguments, device)
-    job = _Job(arguments, method, label, device)
+    job = _Job(arguments, method, label, device, writer)
     if several:
         return _each(outputs, job)
     job.run(*next(iter(outputs.items())), "reconstructing")
@@ -110,6 +119,7 @@ class _Job:
     method: Callable[[Tensor, Any], Tensor]
     label: str
     device: Any
+    writer: Any
 
     def run(self, source: Path, target: Path, text: str) -> None:
         """Reconstruct one file and write its image; `text` stands beside the progress bar."""
@@ -123,7 +133,7 @@ class _Job:
             check_fit(measurement, operator)
             expected = _expected(measurement, operator, arguments)
             if expected is not None:
-                check_output(target, to_file(expected, arguments.unit, arguments.water))
+                check_output(target, to_file(expected, arguments.unit, arguments.water), writer=self.writer)
             # A network may need much memory for a single item; classical methods are fastest on several.
             parts = spans(measurement, most=1) if arguments.run else spans(measurement)
             image = reconstruct(
@@ -137,7 +147,7 @@ class _Job:
             )
         except UsageError as error:
             raise UsageError(_named(source, str(error))) from error
-        write(to_file(image, arguments.unit, arguments.water), target)
+        write(to_file(image, arguments.unit, arguments.water), target, writer=self.writer)
 
 
 def _each(outputs: dict[Path, Path], job: _Job) -> int:
@@ -204,13 +214,12 @@ def _expected(measurement: Measurement, operator: Any, arguments: argparse.Names
     import torch
 
     shape = measurement.shape[1:] if operator is None else operator.input_shape
-    if shape is None or len(shape) not in (3, 4):
+    if shape is None or len(shape) not in (3, 4) or (arguments.like is not None and None in shape[1:]):
         return None
-    # One pixel of each slice is enough.
-    data = torch.zeros(measurement.shape[0], shape[0] or 1, *[size or 1 for size in shape[1:-2]], 1, 1)
-    if arguments.complex and operator is not None and operator.complex_input:
-        data = data.to(torch.complex64)
-    return measurement.image(data)
+    complex_ = arguments.complex and operator is not None and operator.complex_input
+    # One number, shown as often as there are voxels, so that the image has its size and takes no memory.
+    data = torch.zeros((), dtype=torch.complex64 if complex_ else torch.float32)
+    return measurement.image(data.expand(measurement.shape[0], shape[0] or 1, *[size or 1 for size in shape[1:]]))
 
 
 def _operator(arguments: argparse.Namespace, measurement: Measurement, source: Path) -> Any:

@@ -84,8 +84,8 @@ def reader_name(path: Path) -> str:
     return next(entry.name for entry in registry().entries("reader") if entry.component.target == target)
 
 
-def writer_name(path: Path, item: Image | Measurement) -> str:
-    """Return the name of the writer that `write` takes; errors as there."""
+def writer_name(path: Path, item: Image | Measurement | None = None) -> str:
+    """Return the name of the writer that `write` takes, as far as the path tells without an item; errors as there."""
     return _writer(path, item).name
 
 
@@ -144,8 +144,8 @@ def check_output(path: str | Path, like: Image | Measurement | None = None, *, w
     path
         As for `write`.
     like
-        Stands for what will be written: its axes, type, unit, place and metadata count, its values do not. A corner of
-        it is written aside, so that the writer itself says what it does not take.
+        Stands for what will be written: its axes, type, unit, place and metadata count, its values do not. Its corners
+        are written aside, so that the writer itself says what it does not take.
     writer
         As for `write`.
 
@@ -168,12 +168,14 @@ def check_output(path: str | Path, like: Image | Measurement | None = None, *, w
         place = Path(aside) / path.name
         if folder:
             place.mkdir()
-        chosen.write(_corner(like) if isinstance(like, Image) else like, place)
+        chosen.write(_corners(like) if isinstance(like, Image) else like, place)
 
 
-def _corner(image: Image) -> Image:
-    """Return zeros for the upper left corner of an image, so that a writer has next to nothing to write."""
-    return replace(image, data=torch.zeros_like(image.data[..., :2, :2], memory_format=torch.contiguous_format))
+def _corners(image: Image) -> Image:
+    """Return zeros for the corners of each slice, where they are: next to nothing to write, and all of the place."""
+    steps = [slice(None, None, max(1, count - 1)) for count in image.shape[-2:]]
+    corners = image[(..., *steps)]
+    return replace(corners, data=torch.zeros_like(corners.data, memory_format=torch.contiguous_format))
 
 
 def _choose(path: Path) -> Reader:
