@@ -113,11 +113,14 @@ def _voxels(image: Image) -> np.ndarray:
 
 def _as_int16(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Return int16, slope and intercept."""
+    if not np.iscomplexobj(values):
+        with np.errstate(invalid="ignore"):  # what does not fit becomes another number
+            whole = values.astype(np.int16)
+        if (whole == values).all():
+            return whole, 1.0, 0.0
     if np.iscomplexobj(values) or not np.isfinite(values).all():
         raise UsageError("values that are complex or not finite do not fit int16: write them with dtype=same")
     low, high = float(values.min()), float(values.max())
-    if low >= -(2**15) and high < 2**15 and bool((values == np.rint(values)).all()):
-        return values.astype(np.int16), 1.0, 0.0
     # The header holds float32: what is stored must fit the rounded numbers.
     slope = float(np.nextafter(np.float32((high - low) / (2**16 - 2)), np.float32(np.inf))) if high > low else 1.0
     inter = float(np.float32((high + low) / 2))
