@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReconError as error:
         if debug:
             raise
-        _complain(str(error))
+        from recon.cli.wording import as_options
+
+        _complain(as_options(str(error)))
         return error.exit_code
     except KeyboardInterrupt as error:
         if debug:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from recon.cli.common import track
 from recon.cli.ls import find_series, grid
-from recon.errors import CodedFileError, ReconError, UsageError, is_out_of_memory
+from recon.cli.wording import as_options
+from recon.errors import CodedFileError, CodedUsageError, ReconError, UsageError, is_out_of_memory
 
 if TYPE_CHECKING:
     from recon.io.series import SeriesInfo, StackInfo
@@ -158,12 +159,14 @@ def run_batch(arguments: argparse.Namespace) -> int:
         name = f"{item.series.study:03d}-{item.series.number:04d}-{item.stack or 1:02d}-{key[:12]}{suffix}"
         try:
             _convert(item, arguments, arguments.target / name)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; the same command goes on with what is not finished") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the other series must not suffer
             code, message = _told(error)
             counts["passed over" if code == PASSED_OVER else code] += 1
             if code != PASSED_OVER:
                 image = "" if item.stack is None else f" image {item.stack}"
-                print(f"series {item.series.number}{image}: {code}: {message}", flush=True)
+                print(f"series {item.series.number}{image}: {as_options(f'{code}: {message}')}", flush=True)
             continue
         journal.finish(key, name)
         counts["converted"] += 1
@@ -211,8 +214,8 @@ def _convert(item: Item, arguments: argparse.Namespace, target: Path) -> None:
 
 def _told(error: Exception) -> tuple[str, str]:
     """Return a code or the kind of an error, and what may be said of it."""
-    if isinstance(error, CodedFileError):
-        return error.code, error.message
+    if isinstance(error, CodedFileError | CodedUsageError):
+        return error.code, error.message.removeprefix("the list of files: ")
     if isinstance(error, ReconError):
         return "refused", str(error)
     if is_out_of_memory(error):

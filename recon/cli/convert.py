@@ -6,7 +6,7 @@ a folder is converted; what is finished is not done again, and what cannot be re
   recon convert dicom_folder/ volume.nii.gz --series 2
   recon convert dicom_folder/ volume.nii.gz --allow-gaps --untilt
   recon convert result.nii.gz derived/ --like dicom_folder/ --unit HU
-  recon convert volume.nii.gz middle.png --window lung
+  recon convert slice.dcm slice.png --window lung
   recon convert archive/ volumes/ --batch
   recon convert knee.h5 reference.nii.gz --reference
 """
@@ -17,13 +17,23 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import positive, reader_from, window_from
+from recon.cli.common import positive, reader_from, status, window_from
 from recon.errors import ParameterError, UsageError
 
 if TYPE_CHECKING:
     from recon.io import Image, Measurement
 
-__all__ = ["READING", "WRITING", "add_arguments", "options", "reading", "run", "writer_options", "writing"]
+__all__ = [
+    "READING",
+    "WRITING",
+    "add_arguments",
+    "add_choices",
+    "options",
+    "reading",
+    "run",
+    "writer_options",
+    "writing",
+]
 
 READING = {"series": "--series", "stack": "--stack", "gaps": "--allow-gaps", "untilt": "--untilt"}
 """Parameters of readers that have options here."""
@@ -37,10 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="IN", help="file, or folder of a DICOM series")
     parser.add_argument("target", type=Path, metavar="OUT", help="file or folder to write")
     parser.add_argument("--reference", action="store_true", help="write the reference image of a measurement file")
-    parser.add_argument("--series", type=positive, metavar="N", help="series to read, as recon ls numbers them")
-    parser.add_argument("--stack", type=positive, metavar="N", help="image of the series, as recon ls numbers them")
-    parser.add_argument("--allow-gaps", action="store_true", help="interpolate missing and uneven slices, with a note")
-    parser.add_argument("--untilt", action="store_true", help="resample a scan of a tilted gantry to right angles")
+    add_choices(parser)
     parser.add_argument(
         "--like", type=Path, metavar="DICOM", help="source series that a derived DICOM series refers to"
     )
@@ -61,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Declare what to read of a folder, and how: the options that `options` turns into parameters of a reader."""
+    parser.add_argument("--series", type=positive, metavar="N", help="series to read, as recon ls numbers them")
+    parser.add_argument("--stack", type=positive, metavar="N", help="image of the series, as recon ls numbers them")
+    parser.add_argument("--allow-gaps", action="store_true", help="interpolate missing and uneven slices, with a note")
+    parser.add_argument("--untilt", action="store_true", help="resample a scan of a tilted gantry to right angles")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Read, and write under the new name."""
     if arguments.batch:
@@ -69,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
         return run_batch(arguments)
     from recon.io import Measurement, write
 
-    item: Image | Measurement | None = reading(arguments.source, options(arguments), arguments.reader)
+    with status("reading"):
+        item: Image | Measurement | None = reading(arguments.source, options(arguments), arguments.reader)
     if arguments.reference:
         item = item.reference if isinstance(item, Measurement) else None
         if item is None:
@@ -78,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     if isinstance(item, Measurement) and arguments.target.suffix != ".h5" and arguments.writer is None:
         has = ", or add --reference to write its reference image" if item.reference is not None else ""
         raise UsageError(f"{arguments.source} is a measurement: reconstruct it first (recon reconstruct){has}")
-    write(item, arguments.target, writer=writing(item, arguments.target, writer_options(arguments), arguments.writer))
+    writer = writing(item, arguments.target, writer_options(arguments), arguments.writer)
+    with status("writing"):
+        write(item, arguments.target, writer=writer)
     for note in item.notes:
         print(f"note: {note}")
     print(arguments.target)

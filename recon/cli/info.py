@@ -4,6 +4,7 @@ Nothing that may name a patient is printed.
 
   recon info brain.nii.gz
   recon info knee.h5 --json
+  recon info study/ --series 2
   recon info projections/ --reader '{use: dicom_ct_pd, geometry: helix}'
 """
 
@@ -15,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.cli.common import reader_from
+from recon.cli.common import reader_from, status
+from recon.cli.convert import add_choices, options, reading
 
 if TYPE_CHECKING:
     from recon.io import Image, Measurement
@@ -26,18 +28,18 @@ __all__ = ["add_arguments", "describe", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``recon info``."""
     parser.add_argument("path", type=Path, help="file, or folder of a DICOM series")
+    add_choices(parser)
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever the file looks like")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the file and print what it holds."""
-    from recon.io import read
     from recon.io.files import find_reader
 
-    reader = reader_from(arguments.reader)
-    facts = describe(read(arguments.path, reader=reader))
-    explain = getattr(find_reader(arguments.path, reader), "explain", None)
+    with status("reading"):
+        facts = describe(reading(arguments.path, options(arguments), arguments.reader))
+    explain = getattr(find_reader(arguments.path, reader_from(arguments.reader)), "explain", None)
     if explain is not None:
         facts |= explain(arguments.path)
     if arguments.json:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.cli.common import clean, status
+from recon.cli.wording import as_options
 from recon.errors import FileFormatError
 from recon.registry import Entry, registry, resolve_target
 
@@ -147,7 +148,7 @@ def _print(found: Sequence[SeriesInfo]) -> None:
     print()
     for series in found:
         for code, message in _problems(series):
-            print(f"series {series.number}: {code}: {message}")
+            print(f"series {series.number}: {as_options(f'{code}: {message}')}")
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 With a second image on the same grid: reference, result and their signed difference side by side, on common scales.
 
   recon montage dicom_folder/ -o lung.png --window lung
+  recon montage study/ --series 2 -o abdomen.png --window soft_tissue
   recon montage reference.nii.gz result.nii.gz -o compared.png --window 40 400 --error 50
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recon.cli.common import number, positive, reader_from, window_from
+from recon.cli.common import number, positive, status, window_from
+from recon.cli.convert import add_choices, options, reading
 from recon.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -31,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--error", type=number, metavar="RANGE", help="difference that is drawn in full colour")
     parser.add_argument("--at", type=int, nargs=3, metavar=("X", "Y", "Z"), help="voxel where the slices cross")
     parser.add_argument("--size", type=positive, default=360, metavar="PIXELS", help="longest edge of a volume (360)")
+    add_choices(parser)
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever the files look like")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, draw and write."""
-    from recon.io import Image, read
+    from recon.io import Image
     from recon.io.atomic import atomic_file, check_place
     from recon.io.montage import montage
 
@@ -48,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     window = None if arguments.window is None else window_from(arguments.window)
     images = []
     for path in filter(None, (arguments.source, arguments.result)):
-        item = read(path, reader=reader_from(arguments.reader))
+        with status("reading"):
+            # The options choose a series of the source; a result is an image of its own.
+            item = reading(path, options(arguments) if path is arguments.source else {}, arguments.reader)
         if not isinstance(item, Image):
             raise UsageError(
                 f"{path} holds a measurement, not an image: reconstruct it first, or draw it by recon view"
@@ -57,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = montage(*images, window=window, error=arguments.error, at=arguments.at, size=arguments.size)
     with atomic_file(arguments.output) as temporary:
         drawn.picture.save(temporary, format="PNG")
-    for note in drawn.notes:
+    for note in dict.fromkeys([note for image in images for note in image.notes] + list(drawn.notes)):
         print(f"note: {note}")
     differences = "" if drawn.error is None else f", differences within {drawn.error:g} of either sign"
     print(f"{arguments.output}  (black {drawn.black:g}, white {drawn.white:g}{differences})")

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from recon.cli.common import assignment, measurement_from, method_from, number, track
 from recon.cli.units import UNITS, to_file
+from recon.cli.wording import as_options
 from recon.errors import ReconError, UsageError
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _each(outputs: dict[Path, Path], job: _Job) -> int:
                 raise
             failed += 1
             text = str(error) if isinstance(error, ReconError) else f"{type(error).__name__}: {error}"
-            print(f"recon: {' '.join(_named(source, text).split())}", file=sys.stderr)
+            print(f"recon: {' '.join(as_options(_named(source, text)).split())}", file=sys.stderr)
         else:
             print(target)
     print(f"{len(outputs) - failed} of {len(outputs)} files reconstructed")

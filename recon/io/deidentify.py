@@ -343,6 +343,8 @@ def _warnings(items: list[Dataset]) -> tuple[str, ...]:
         found.append("a volume with the head in it shows the face; deface it before it is shared")
     if any(item.file_meta.TransferSyntaxUID.is_encapsulated for item in items):
         found.append("compressed pixels are copied as they are, with comments that their encoder may have left")
+    if any("MOSAIC" in (item.get("ImageType") or ()) for item in items):
+        found.append("Siemens mosaics cannot be cut into slices without their private header; export single slices")
     if items[0].get("Modality") == "PT":
         found.append("times are gone, so that uptake values (SUV) can no longer be computed")
     return tuple(found)

@@ -153,3 +153,48 @@ def test_a_derived_series_belongs_to_its_source(tmp_path, capsys):
     assert all(item.SourceImageSequence for item in slices)
     assert main([*command[:-1], str(tmp_path / "nothing")]) == 2
     assert "recon: " in capsys.readouterr().err
+
+
+def test_a_batch_that_is_interrupted_says_how_to_go_on(archive, tmp_path, capsys, monkeypatch):
+    from recon.cli import batch
+
+    convert, done = batch._convert, []
+
+    def interrupted(*arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(convert(*arguments))
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(batch, "_convert", interrupted)
+    assert main(["convert", str(archive), str(out), "--batch"]) == 130
+    assert "the same command goes on with what is not finished" in capsys.readouterr().err
+    assert len(results(out)) == 1
+    monkeypatch.undo()
+    assert main(["convert", str(archive), str(out), "--batch"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 converted, 1 finished before")
+    assert len(results(out)) == 2
+
+
+def test_choices_of_info_and_montage(archive, tmp_path, capsys):
+    """A folder of several series, as every study is."""
+    assert main(["info", str(archive)]) == 2
+    assert "choose with --series N: 1: " in capsys.readouterr().err
+    assert main(["ls", str(archive), "--json"]) == 0
+    listed = {s["number"]: s for s in json.loads(capsys.readouterr().out)["series"]}
+    for number, series in listed.items():
+        assert main(["info", str(archive), "--series", str(number)]) == (
+            2 if series["problem"] or series["stacks"][0]["problem"] else 0
+        )
+        capsys.readouterr()
+    (gap,) = [n for n, s in listed.items() if s["stacks"] and s["stacks"][0]["problem"] == "RECON-DICOM-GAP"]
+    drawn = tmp_path / "x.png"
+    words = ["montage", str(archive), "-o", str(drawn), "--series", str(gap)]
+    assert main(words) == 2
+    assert "fill with --allow-gaps" in capsys.readouterr().err
+    assert main([*words, "--allow-gaps"]) == 0
+    assert "note: 1 of 6 slices interpolated" in capsys.readouterr().out
+    assert drawn.is_file()
+    recon.write(recon.read(drawn), tmp_path / "y.png")
+    assert main(["info", str(tmp_path / "y.png"), "--series", "1"]) == 2
+    assert "--series does not go with reader 'picture'" in capsys.readouterr().err

@@ -228,3 +228,15 @@ def test_real_files_stay_as_valid_as_they_were(tmp_path, shared_data):
     before = set().union(*(errors(path) for path in sorted(source.iterdir())[:2]))
     after = set().union(*(errors(path) for path in sorted((tmp_path / "out").rglob("*.dcm"))[:2]))
     assert after <= before
+
+
+def test_mosaics_are_told_to_be_lost(tmp_path, capsys):
+    """What places their slices is in the private header, which goes."""
+
+    def mosaic(dataset: Dataset, number: int) -> None:
+        named(dataset, number)
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
+
+    write_slices(tmp_path / "in", np.ones((1, 8, 8), np.int16), modality="MR", change=mosaic)
+    assert run(tmp_path / "in", tmp_path / "out") == 0
+    assert "1 of 1 series: Siemens mosaics cannot be cut into slices" in capsys.readouterr().out

@@ -51,7 +51,10 @@ class PictureWriter:
             raise UsageError("a PNG holds an image, not a measurement; `recon view` draws measurements")
         gray, colour = image.dims == ("y", "x"), image.dims == ("channel", "y", "x") and image.shape[0] in (1, 3)
         if not (gray or colour):
-            raise UsageError(f"a PNG holds one gray or colour image, not axes {image.dims}; `recon view` draws volumes")
+            axes = ", ".join(image.dims)
+            raise UsageError(
+                f"a PNG holds one slice or colour picture, not the axes {axes}: recon montage draws volumes"
+            )
         if image.data.is_complex():
             raise UsageError("a PNG cannot hold complex values; `recon view` draws the magnitude")
         values = image.data.detach().cpu().numpy()
