@@ -28,6 +28,9 @@ METADATA: Mapping[str, str] = {
     "field_strength_T": "main field",
     "flip_angle_deg": "flip angle",
     "gantry_tilt_deg": "tilt as the scanner states it",
+    "gradient_x": "direction of the diffusion gradient towards the patient's right, one value a volume along 't'",
+    "gradient_y": "likewise towards the front",
+    "gradient_z": "likewise towards the head",
     "inversion_time_ms": "inversion time",
     "kernel": "reconstruction kernel",
     "kvp": "tube voltage in kV",
@@ -50,13 +53,21 @@ METADATA: Mapping[str, str] = {
 }
 """Technical metadata that may travel with an image. Nothing else does, so no name of a patient can."""
 
-PER_ITEM: Mapping[str, str] = {"b_values_s_mm2": "t", "times_s": "t", "echo_times_ms": "echo"}
+PER_ITEM: Mapping[str, str] = {
+    "b_values_s_mm2": "t",
+    "gradient_x": "t",
+    "gradient_y": "t",
+    "gradient_z": "t",
+    "times_s": "t",
+    "echo_times_ms": "echo",
+}
 """Metadata that have one value for each item along an axis, which follow when items are picked or reversed."""
 
 UNITS: Mapping[str, str] = {
     "1": "pure numbers: labels, fractions, probabilities",
     "1/mm": "linear attenuation",
     "Bq/ml": "activity concentration",
+    "Gy": "absorbed dose",
     "HU": "Hounsfield units",
     "Hz": "off-resonance",
     "arbitrary": "unknown or arbitrary",
@@ -74,6 +85,7 @@ QUANTITIES: Mapping[str, tuple[str, ...]] = {
     "attenuation": ("HU", "1/mm"),
     "diffusivity": ("mm2/s",),
     "displacement": ("mm",),
+    "dose": ("Gy", "arbitrary"),
     "field": ("Hz",),
     "fraction": ("1",),
     "imaginary": ("arbitrary",),
@@ -89,7 +101,7 @@ QUANTITIES: Mapping[str, tuple[str, ...]] = {
 
 _USUAL = {
     "HU": "attenuation", "1/mm": "attenuation", "Bq/ml": "activity", "counts": "activity", "g/ml": "uptake",
-    "Hz": "field", "mm": "displacement", "mm2/s": "diffusivity", "ms": "relaxation time", "rad": "phase",
+    "Gy": "dose", "Hz": "field", "mm": "displacement", "mm2/s": "diffusivity", "ms": "relaxation time", "rad": "phase",
 }  # fmt: skip
 _CODE = re.compile(r"(RECON-[A-Z0-9]+(?:-[A-Z0-9]+)+)\b")
 

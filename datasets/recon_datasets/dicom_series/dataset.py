@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from recon.errors import FileFormatError
-from recon_datasets.dicom_series.header import quiet
 from recon_datasets.dicom_series.pixels import values_of
+from recon_datasets.dicom_series.quiet import quiet
 from recon_datasets.dicom_series.series import Series, read_files
 from recon_datasets.dicom_series.stacks import group
 

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from pydicom.uid import UID
 
+from recon_datasets.dicom_series.diffusion import weighting
+from recon_datasets.dicom_series.dose import read_dose
 from recon_datasets.dicom_series.enhanced import Groups
 from recon_datasets.dicom_series.errors import DicomError
-from recon_datasets.dicom_series.facts import diffusion, echo_ms, image_words, kind_of, technical
-from recon_datasets.dicom_series.frame import DicomFile, Frame, Pixels, Plane, Times
+from recon_datasets.dicom_series.facts import echo_ms, image_words, kind_of, technical
+from recon_datasets.dicom_series.frame import DicomFile, Frame, Pixels, Times
 from recon_datasets.dicom_series.header import Fields, Header, read_header
+from recon_datasets.dicom_series.kinds import DIRECTORY, OBJECTS, PROJECTION, RECORDS, Object, check_kind, name_of
 from recon_datasets.dicom_series.mosaic import tiles
+from recon_datasets.dicom_series.nuclear import read_nuclear
 from recon_datasets.dicom_series.pixels import check_size
+from recon_datasets.dicom_series.plane import plane_of
+from recon_datasets.dicom_series.radiograph import read_radiograph
+from recon_datasets.dicom_series.rescale import rescale
 from recon_datasets.dicom_series.source import Source
 from recon_datasets.dicom_series.suv import uptake_facts
+from recon_datasets.dicom_series.timing import time_slice
 
-__all__ = ["CLASSES", "PROJECTION", "is_projection", "read_file"]
+__all__ = ["is_projection", "pixels_in", "read_file"]
 
-CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.2": "CT",
-    "1.2.840.10008.5.1.4.1.1.4": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.1": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.4": "MR",
-    "1.2.840.10008.5.1.4.1.1.128": "PT",
-    "1.2.840.10008.5.1.4.1.1.128.1": "PT",
-    "1.2.840.10008.5.1.4.1.1.130": "PT",
-}
-"""Storage classes that are read, classic and enhanced, with their modality."""
-_ENHANCED = {uid for uid in CLASSES if uid.count(".") == 10 or uid.endswith(".130")}
-DIRECTORY = "1.2.840.10008.1.3.10"
-PROJECTION = 0x70291010
-"""Tag for the number of detector rows, which every DICOM-CT-PD projection has and no image."""
 _SHARED_GROUPS, _FRAME_GROUPS = 0x52009229, 0x52009230
 _TEXT = {
     "PatientName": 0x00100010, "PatientID": 0x00100020, "StudyDate": 0x00080020, "StudyDescription": 0x00081030,
     "SeriesDescription": 0x0008103E, "ProtocolName": 0x00181030, "AccessionNumber": 0x00080050,
 }  # fmt: skip
+
+
+class _Content(NamedTuple):
+    """Frames of a file, why they have no place, oddities, and times of films."""
+
+    frames: list[Frame]
+    placeless: DicomError | None
+    notes: Sequence[str] = ()
+    times_s: tuple[float, ...] = ()
 
 
 def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
@@ -61,7 +62,7 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
         return DicomFile(source, "", "", "", None, "unknown", error=error)
     fields = header.fields
     storage = fields.word(0x00080016)
-    if storage == DIRECTORY:
+    if storage == DIRECTORY or RECORDS in fields:
         return None
     number = fields.number(0x00200011)
     known = DicomFile(
@@ -70,15 +71,15 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
         series=fields.word(0x0020000E),
         frame_of_reference=fields.word(0x00200052),
         series_number=None if number is None else int(number),
-        modality=CLASSES.get(storage, _class_name(storage)),
+        modality=OBJECTS[storage].modality if storage in OBJECTS else name_of(storage),
     )
     if text:
         known = replace(known, text={name: "\\".join(fields.words(tag)) for name, tag in _TEXT.items()})
     try:
-        _check_kind(fields, header, source, storage)
-        pixels = _pixels(header, source)
+        check_kind(fields, header, source, storage)
+        pixels = pixels_in(header, source)
         check_size(pixels)
-        frames, placeless = _frames(fields, pixels, source, storage)
+        found = _read(fields, pixels, source, OBJECTS[storage])
     except DicomError as error:
         return replace(known, error=error)
     except RecursionError:
@@ -88,12 +89,14 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
         damaged = DicomError("RECON-DICOM-DAMAGED", f"{source.label} is damaged or cut off; copy it again")
         return replace(known, error=damaged)
     notes = ["stored for inverted display (MONOCHROME1); values are as stored"] if _inverted(fields) else []
+    notes += ["read as little endian, as assumed: TransferSyntaxUID is missing"] if header.assumed else []
+    times = {"times_s": found.times_s} if found.times_s else {}
     return replace(
         known,
-        frames=tuple(frames),
-        placeless=placeless,
-        technical={"modality": known.modality} | technical(fields),
-        notes=tuple(notes),
+        frames=tuple(found.frames),
+        placeless=found.placeless,
+        technical={"modality": known.modality} | technical(fields) | times,
+        notes=(*notes, *found.notes),
         suv=uptake_facts(fields) if known.modality == "PT" else {},
     )
 
@@ -106,38 +109,18 @@ def is_projection(source: Source) -> bool:
         return False
 
 
-def _class_name(storage: str) -> str:
-    name = UID(storage).name if storage else ""
-    return name.removesuffix(" Storage") if name != storage else "unknown kind of object"
-
-
 def _inverted(fields: Fields) -> bool:
     return fields.word(0x00280004) == "MONOCHROME1"
 
 
-def _check_kind(fields: Fields, header: Header, source: Source, storage: str) -> None:
-    if PROJECTION in fields:
-        raise DicomError(
-            "RECON-DICOM-PROJECTION",
-            f"{source.label} is a projection, one view of a CT scan; give the folder of all its views",
-        )
-    if storage not in CLASSES:
-        name = _class_name(storage)
-        article = "an" if name[:1] in "AEIOU" else "a"
-        raise DicomError(
-            "RECON-DICOM-KIND",
-            f"{source.label} is {article} {name}, not a CT, MR or PET image; remove it from the series",
-        )
-    if not header.pixels:
-        raise DicomError("RECON-DICOM-KIND", f"{source.label} holds no pixels; remove it from the series")
-    photometric = fields.word(0x00280004)
-    if not photometric:
-        raise DicomError("RECON-DICOM-DAMAGED", f"{source.label} does not describe its pixels; it may be cut off")
-    if fields.integer(0x00280002, 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DicomError("RECON-DICOM-KIND", f"{source.label} holds colours, not a scan; remove it from the series")
+def pixels_in(header: Header, source: Source) -> Pixels:
+    """Return how the pixels of a file are stored.
 
-
-def _pixels(header: Header, source: Source) -> Pixels:
+    Raises
+    ------
+    DicomError
+        If the header does not say, or says what is not read.
+    """
     fields = header.fields
     rows, columns = fields.integer(0x00280010, 0), fields.integer(0x00280011, 0)
     allocated = fields.integer(0x00280100, 0)
@@ -200,20 +183,30 @@ def _table(fields: Fields, source: Source) -> tuple[int, np.ndarray] | None:
     raise DicomError("RECON-DICOM-RESCALE", f"{source.label} has a modality table that is cut off; export it again")
 
 
-def _frames(fields: Fields, pixels: Pixels, source: Source, storage: str) -> tuple[list[Frame], DicomError | None]:
-    modality = CLASSES[storage]
+def _read(fields: Fields, pixels: Pixels, source: Source, kind: Object) -> _Content:
+    if kind.form == "radiograph":
+        frames, times, notes = read_radiograph(fields, pixels, source, kind.modality)
+        return _Content(frames, None, notes, times)
+    if kind.form == "dose":
+        return _Content(*read_dose(fields, pixels, source))
+    if kind.form == "nuclear":
+        return _Content(*read_nuclear(fields, pixels, source))
     groups = fields.items(_FRAME_GROUPS)
     if groups or fields.items(_SHARED_GROUPS):
-        return _enhanced(fields, groups, pixels, source, modality)
-    if pixels.frames > 1 or storage in _ENHANCED:
+        return _Content(*_enhanced(fields, groups, pixels, source, kind.modality))
+    if pixels.frames > 1 or kind.form == "enhanced":
         raise DicomError(
             "RECON-DICOM-MULTIFRAME",
             f"{source.label} is a multi-frame image that does not say where each frame lies; export single slices",
         )
-    plane, placeless = _plane(
+    return _Content(*_slices(fields, pixels, source, kind.modality))
+
+
+def _slices(fields: Fields, pixels: Pixels, source: Source, modality: str) -> tuple[list[Frame], DicomError | None]:
+    plane, placeless = plane_of(
         fields.numbers(0x00200037), fields.numbers(0x00200032), fields.numbers(0x00280030), source
     )
-    slope, intercept, scaled = _rescale(fields, source)
+    slope, intercept, scaled = rescale(fields, source)
     words = image_words(fields.words(0x00080008))
     frame = Frame(
         pixels=pixels,
@@ -223,8 +216,8 @@ def _frames(fields: Fields, pixels: Pixels, source: Source, storage: str) -> tup
         plane=plane,
         kind=kind_of(fields, modality, words, echo_ms(fields, modality), scaled=scaled, rescale=fields),
         times=Times(
-            temporal=fields.number(0x00200100),
-            diffusion=diffusion(fields) if modality == "MR" else None,
+            temporal=fields.number(0x00200100) if modality != "PT" else time_slice(fields),
+            diffusion=weighting(fields) if modality == "MR" else None,
             inversion_ms=fields.number(0x00180082),
             flip_deg=fields.number(0x00181314),
             trigger_ms=fields.number(0x00181060),
@@ -254,9 +247,9 @@ def _enhanced(
     frames, placeless = [], None
     for index, group in enumerate(groups):
         own = Groups(group, shared, fields)
-        plane, lost = _plane(own.orientation, own.position, own.spacing, source)
+        plane, lost = plane_of(own.orientation, own.position, own.spacing, source)
         placeless = placeless or lost
-        slope, intercept, scaled = _rescale(own.rescale, source)
+        slope, intercept, scaled = rescale(own.rescale, source)
         frames.append(
             Frame(
                 pixels=pixels,
@@ -265,7 +258,13 @@ def _enhanced(
                 shape=(pixels.rows, pixels.columns),
                 plane=plane,
                 kind=kind_of(
-                    own.frame_type, modality, image_words(own.words), own.echo_ms, scaled=scaled, rescale=own.rescale
+                    own.frame_type,
+                    modality,
+                    image_words(own.words),
+                    own.echo_ms,
+                    scaled=scaled,
+                    rescale=own.rescale,
+                    real_world=own.real_world,
                 ),
                 times=own.times,
                 order=(instance, index),
@@ -275,45 +274,6 @@ def _enhanced(
             )
         )
     return frames, placeless
-
-
-def _plane(
-    orientation: list[float], position: list[float], spacing: list[float], source: Source
-) -> tuple[Plane | None, DicomError | None]:
-    for name, values, count in (
-        ("ImageOrientationPatient", orientation, 6),
-        ("ImagePositionPatient", position, 3),
-        ("PixelSpacing", spacing, 2),
-    ):
-        if len(values) != count:
-            return None, _no_geometry(source, f"{name} is missing or is not {count} numbers")
-    if min(spacing) <= 0:
-        return None, _no_geometry(source, "PixelSpacing is not positive")
-    x, y = np.array(orientation[:3]), np.array(orientation[3:])
-    along_x, along_y = math.sqrt(x @ x), math.sqrt(y @ y)
-    if max(abs(along_x - 1), abs(along_y - 1), abs(float(x @ y))) > 1e-2:
-        return None, _no_geometry(source, "ImageOrientationPatient does not hold two orthogonal unit vectors")
-    x = x / along_x  # some scanners round to three decimals
-    y = y - (x @ y) * x
-    y = y / math.sqrt(y @ y)
-    return Plane(np.array(position), x, y, (spacing[1], spacing[0])), None
-
-
-def _no_geometry(source: Source, reason: str) -> DicomError:
-    return DicomError(
-        "RECON-DICOM-GEOMETRY", f"{source.label}: {reason}; its place is unknown, export it again with geometry"
-    )
-
-
-def _rescale(fields: Fields, source: Source) -> tuple[float, float, bool]:
-    """Return slope and intercept, and whether the file states both."""
-    slopes, intercepts = fields.numbers(0x00281053), fields.numbers(0x00281052)
-    stated = bool(fields.words(0x00281053)), bool(fields.words(0x00281052))
-    if (stated[0] and not slopes) or (stated[1] and not intercepts) or (slopes and slopes[0] == 0):
-        raise DicomError(
-            "RECON-DICOM-RESCALE", f"{source.label} has a slope or intercept that is no usable number; correct it"
-        )
-    return (slopes or [1.0])[0], (intercepts or [0.0])[0], bool(slopes and intercepts)
 
 
 def _seconds(clock: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recon_datasets.dicom_series.facts import diffusion
+from recon_datasets.dicom_series.diffusion import weighted, weighting
 from recon_datasets.dicom_series.frame import Times
 from recon_datasets.dicom_series.header import Fields
 
@@ -32,6 +32,11 @@ class Groups:
         self.own, self.shared, self.fields = own, shared, fields
         self.frame_type = next((found for tag in _FRAME_TYPES if (found := self.group(tag)) is not None), fields)
         self.rescale = self.group(0x00289145) or fields
+
+    @property
+    def real_world(self) -> Fields | None:
+        """Real-world value mapping: unit, slope and intercept."""
+        return self.group(0x00409096)
 
     def group(self, tag: int) -> Fields | None:
         """Return the first item of a functional group."""
@@ -85,16 +90,15 @@ class Groups:
     def times(self) -> Times:
         """What tells the frame from others in its place."""
         content = self.group(0x00209111)
-        weighting = self.group(0x00189117)
+        stated = self.group(0x00189117)
         private = self.group(_PHILIPS_PRIVATE)
         gradient = None
-        if weighting is not None:
-            value = weighting.number(0x00189087)
-            direction = next(iter(weighting.items(0x00189076)), None)
-            along = [] if direction is None else direction.numbers(0x00189089)
-            gradient = None if value is None else (round(value, 2), *(round(part, 4) for part in along))
+        value = None if stated is None else stated.number(0x00189087)
+        if stated is not None and value is not None:
+            direction = next(iter(stated.items(0x00189076)), None)
+            gradient = weighted(value, [] if direction is None else direction.numbers(0x00189089))
         elif private is not None:
-            gradient = diffusion(private)
+            gradient = weighting(private)
         return Times(
             temporal=None if content is None else content.number(0x00209128),
             diffusion=gradient,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.source import Source
 
-__all__ = ["DicomFile", "Frame", "Kind", "Pixels", "Plane", "Times"]
+__all__ = ["DicomFile", "Frame", "Kind", "Pixels", "Plane", "Times", "Weighting"]
 
 Vector = NDArray[np.float64]
 
@@ -22,9 +22,9 @@ class Kind(NamedTuple):
     Parameters
     ----------
     modality
-        CT, MR or PT.
+        CT, MR, PT ...
     component
-        magnitude, phase, real, imaginary, or nothing where the file does not say.
+        magnitude, phase, real, imaginary, field (a map of the main field), or nothing where the file does not say.
     echo_ms
         Echo time; 0 where there is none.
     words
@@ -33,6 +33,10 @@ class Kind(NamedTuple):
         Unit of the values.
     localizer
         Whether it is one.
+    form
+        What else it is, in words of our own: radiograph, film, planar ... Those have no place in the patient.
+    instance
+        Identifier of the file, where each is an image of its own.
     """
 
     modality: str
@@ -41,12 +45,39 @@ class Kind(NamedTuple):
     words: tuple[str, ...]
     unit: str
     localizer: bool
+    form: str = ""
+    instance: str = ""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is a projection of the patient, not a slice."""
+        return self.form.startswith(("radiograph", "film", "planar"))
 
     @property
     def label(self) -> str:
         """The kind in words of our own: those of the file may be anything."""
-        parts = [self.modality, "localizer" if self.localizer else "", self.component]
+        name = {"RTDOSE": "RT dose"}.get(self.modality, self.modality)
+        component = "field map" if self.component == "field" else self.component
+        parts = [name, self.form, "localizer" if self.localizer else "", component]
         return " ".join(part for part in parts if part) + (f", echo {self.echo_ms:g} ms" if self.echo_ms else "")
+
+
+class Weighting(NamedTuple):
+    """Diffusion weighting of a slice.
+
+    Parameters
+    ----------
+    b_value
+        In s/mm2.
+    direction
+        Of the gradient: three numbers, or none.
+    in_patient
+        Whether the direction is in DICOM's axes of the patient (LPS).
+    """
+
+    b_value: float
+    direction: tuple[float, ...] = ()
+    in_patient: bool = True
 
 
 class Times(NamedTuple):
@@ -57,7 +88,7 @@ class Times(NamedTuple):
     temporal
         Position in time, counted by the scanner.
     diffusion
-        b-value and direction of the gradient.
+        Weighting by diffusion.
     inversion_ms, flip_deg, trigger_ms
         Inversion time, flip angle, delay after the trigger.
     acquisition
@@ -67,7 +98,7 @@ class Times(NamedTuple):
     """
 
     temporal: float | None = None
-    diffusion: tuple[float, ...] | None = None
+    diffusion: Weighting | None = None
     inversion_ms: float | None = None
     flip_deg: float | None = None
     trigger_ms: float | None = None
@@ -175,6 +206,8 @@ class Frame:
         Of the rescaling.
     thickness
         Nominal thickness in mm; 0 where it is not known.
+    spacing
+        Distance in mm between columns (x) and rows (y), where it is known though the plane is not.
     """
 
     pixels: Pixels
@@ -188,6 +221,7 @@ class Frame:
     slope: float
     intercept: float
     thickness: float
+    spacing: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

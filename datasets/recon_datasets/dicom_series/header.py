@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -22,7 +19,7 @@ from recon.errors import FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.source import Source
 
-__all__ = ["DEFLATED", "Fields", "Header", "quiet", "read_header"]
+__all__ = ["DEFLATED", "Fields", "Header", "read_header"]
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -33,8 +30,8 @@ _INFLATED_FREE, _INFLATED_RATIO = 2**26, 100
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV": "q", "UV": "Q", "US or SS": "H"}
 _PRIVATE = {
     0x0019100A: "US", 0x0019100C: "IS", 0x0019100E: "FD", 0x001910BB: "DS", 0x001910BC: "DS", 0x001910BD: "DS",
-    0x00431039: "IS", 0x0043102F: "SS", 0x20011003: "FL", 0x200510B0: "FL", 0x200510B1: "FL", 0x200510B2: "FL",
-    0x70531000: "DS", 0x70291010: "US",
+    0x00431039: "IS", 0x0043102F: "SS", 0x00431030: "SS", 0x20011003: "FL", 0x200510B0: "FL", 0x200510B1: "FL",
+    0x200510B2: "FL", 0x70531000: "DS", 0x70291010: "US",
 }  # fmt: skip
 """Value representations of private elements, which files with implicit ones do not tell."""
 
@@ -144,6 +141,8 @@ class Header:
         Where the bytes of the pixels begin and how many the header declares; -1 if it does not (compressed).
     inflated
         The inflated data set, to which `offset` refers, where the file is deflated.
+    assumed
+        Whether the file does not say its transfer syntax.
     """
 
     fields: Fields
@@ -153,20 +152,7 @@ class Header:
     offset: int
     length: int
     inflated: bytes | None = None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence pydicom, whose warnings and log quote values and so may name the patient."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    try:
-        logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    assumed: bool = False
 
 
 def read_header(source: Source) -> Header:
@@ -208,7 +194,8 @@ def _parse(head: bytes, source: Source, *, whole: bool) -> Header | None:
                 return None
             inflated = _inflate(head[start:], source)
             file = BytesIO(inflated)
-        implicit, little = syntax == _IMPLICIT, syntax != _BIG_ENDIAN
+        little = syntax != _BIG_ENDIAN
+        implicit = syntax == _IMPLICIT
         implicit = implicit or not file.getbuffer()[file.tell() + 4 : file.tell() + 6].tobytes().isalpha()
         elements = {int(e.tag): e for e in data_element_generator(file, implicit, little, stop_when=_at_pixels)}
     except FileFormatError:
@@ -226,12 +213,14 @@ def _parse(head: bytes, source: Source, *, whole: bool) -> Header | None:
         return None
     if not tag:
         _check_lengths(elements, source)
-    return Header(Fields(elements), syntax, little, tag, offset, length, inflated)
+    if tag and length < 0 and not syntax:
+        raise DicomError("RECON-DICOM-SYNTAX", f"{source.label} is compressed, and does not say how; export it again")
+    return Header(Fields(elements), syntax or _IMPLICIT, little, tag, offset, length, inflated, not syntax)
 
 
 def _syntax(head: bytes, source: Source) -> tuple[str, int]:
     """Return the transfer syntax, and where the group of meta information, always explicit little endian, ends."""
-    at, syntax = 132, ""
+    at, syntax = 0 if source.bare else 132, ""
     while True:
         group, number, code, length = struct.unpack_from("<HH2sH", head, at)
         if group != 2:
@@ -243,9 +232,11 @@ def _syntax(head: bytes, source: Source) -> tuple[str, int]:
         if number == 0x10:
             syntax = head[at : at + length].decode("ascii", "replace").strip(" \0")
         at += length
-    if not syntax:
+    if not syntax and source.assume == "nothing":
         raise DicomError(
-            "RECON-DICOM-SYNTAX", f"{source.label} does not say how it is encoded (TransferSyntaxUID); export it again"
+            "RECON-DICOM-SYNTAX",
+            f"{source.label} does not say how it is encoded (TransferSyntaxUID); export it again, or read it with "
+            "assume=implicit-le if it is not compressed",
         )
     return syntax, at
 

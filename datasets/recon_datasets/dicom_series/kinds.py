@@ -12,10 +12,22 @@ from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.header import Fields, Header
 from recon_datasets.dicom_series.source import Source
 
-__all__ = ["DIRECTORY", "OBJECTS", "PROJECTION", "RECORDS", "Object", "check_kind", "is_segmentation", "name_of"]
+__all__ = [
+    "DIRECTORY",
+    "OBJECTS",
+    "PROJECTION",
+    "RECORDS",
+    "UNKNOWN",
+    "Object",
+    "check_kind",
+    "is_segmentation",
+    "name_of",
+]
 
 DIRECTORY = "1.2.840.10008.1.3.10"
 """Storage class of a DICOMDIR, an index of other files, which most of them state in the meta information only."""
+UNKNOWN = "object of an unknown kind"
+"""What a storage class is called that the standard does not know."""
 RECORDS = 0x00041220
 """Tag for the sequence of records of a DICOMDIR."""
 PROJECTION = 0x70291010
@@ -64,7 +76,7 @@ def name_of(storage: str) -> str:
     """Return what a storage class is called; words of the standard, never of the file."""
     name = UID(storage).name if storage else ""
     known = name and name != storage
-    return name.removesuffix(" Storage").split(" - ")[0] if known else "DICOM object of an unknown kind"
+    return name.removesuffix(" Storage").split(" - ")[0] if known else UNKNOWN
 
 
 def is_segmentation(storage: str) -> bool:
@@ -90,7 +102,7 @@ def check_kind(fields: Fields, header: Header, source: Source, storage: str) -> 
         picture = header.pixels and not is_segmentation(storage)
         raise DicomError(
             "RECON-DICOM-KIND",
-            f"{source.label} is {_article(name)} {name}, not a scan; remove it from the series"
+            f"{source.label} is no scan ({name}); remove it from the series"
             + (", or read it with kind=picture" if picture else ""),
         )
     if not header.pixels:
@@ -103,8 +115,3 @@ def check_kind(fields: Fields, header: Header, source: Source, storage: str) -> 
             "RECON-DICOM-KIND",
             f"{source.label} holds colours, not a scan; remove it from the series, or read it with kind=picture",
         )
-
-
-def _article(name: str) -> str:
-    """Return "a" or "an" as the name is spoken: an MR image, an RT plan, an X-ray."""
-    return "an" if name.startswith(("A", "E", "I", "O", "Ultra", "MR", "RT", "X")) else "a"

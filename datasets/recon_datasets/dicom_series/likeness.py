@@ -18,7 +18,7 @@ from pydicom.valuerep import validate_value
 
 from recon.errors import CodedUsageError, FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
-from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.quiet import quiet
 
 __all__ = ["Likeness", "code"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from recon_datasets.dicom_series.csa import CSA_IMAGE, csa_numbers
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import Frame, Plane, Vector
 from recon_datasets.dicom_series.header import Fields
@@ -16,10 +16,8 @@ from recon_datasets.dicom_series.source import Source
 
 __all__ = ["tiles"]
 
-_CSA_IMAGE = 0x00291010
 _IMAGES = 0x0019100A
 _BETWEEN_SLICES = 0x00180088
-_MOST_ELEMENTS = 4096
 
 
 class _Layout(NamedTuple):
@@ -71,37 +69,10 @@ def tiles(whole: Frame, fields: Fields, source: Source) -> list[Frame]:
 
 
 def _layout(fields: Fields) -> _Layout | None:
-    found = _csa(fields.raw(_CSA_IMAGE), ("NumberOfImagesInMosaic", "SliceNormalVector"))
+    found = csa_numbers(fields.raw(CSA_IMAGE), ("NumberOfImagesInMosaic", "SliceNormalVector"))
     counts = found.get("NumberOfImagesInMosaic") or [fields.number(_IMAGES) or 0.0]
     normal = np.array(found.get("SliceNormalVector", []))
     count = int(counts[0])
     if count < 1 or count > 10_000 or normal.shape != (3,) or abs(float(np.linalg.norm(normal)) - 1) > 1e-2:
         return None
     return _Layout(count, normal)
-
-
-def _csa(data: bytes, wanted: tuple[str, ...]) -> dict[str, list[float]]:
-    """Return the numbers of some elements of a CSA header (SV10, or the older layout without that mark)."""
-    found: dict[str, list[float]] = {}
-    try:
-        at = 8 if data[:4] == b"SV10" else 0
-        (count,) = struct.unpack_from("<I", data, at)
-        at += 8
-        for _ in range(min(count, _MOST_ELEMENTS)):
-            name = data[at : at + 64].split(b"\0", 1)[0].decode("latin-1")
-            (items,) = struct.unpack_from("<I", data, at + 76)
-            at += 84
-            values = []
-            for _ in range(min(items, _MOST_ELEMENTS)):
-                (length,) = struct.unpack_from("<I", data, at)
-                if length > len(data):
-                    return found
-                text = data[at + 16 : at + 16 + length].split(b"\0", 1)[0].strip()
-                if text and name in wanted:
-                    values.append(float(text))
-                at += 16 + (length + 3) // 4 * 4
-            if name in wanted:
-                found[name] = values
-    except (struct.error, ValueError):
-        return found
-    return found

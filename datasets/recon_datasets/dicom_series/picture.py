@@ -17,9 +17,10 @@ from pydicom.uid import UID
 from recon_datasets.dicom_series.dicom_file import pixels_in
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import DicomFile, Frame, Kind, Pixels, Times
-from recon_datasets.dicom_series.header import Fields, Header, quiet, read_header
+from recon_datasets.dicom_series.header import Fields, Header, read_header
 from recon_datasets.dicom_series.kinds import is_segmentation
 from recon_datasets.dicom_series.pixels import check_size, fill
+from recon_datasets.dicom_series.quiet import quiet
 from recon_datasets.dicom_series.radiograph import frame_times
 from recon_datasets.dicom_series.rescale import rescale
 from recon_datasets.dicom_series.source import Source

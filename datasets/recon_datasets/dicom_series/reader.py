@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,8 +10,9 @@ from annotated_types import Gt
 
 from recon.io.series import SeriesInfo
 from recon_datasets.dicom_series.dicom_file import is_projection
-from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.picture import read_picture
 from recon_datasets.dicom_series.pixels import Padding
+from recon_datasets.dicom_series.quiet import quiet
 from recon_datasets.dicom_series.scan import scan
 from recon_datasets.dicom_series.series import Series, pick, read_files
 from recon_datasets.dicom_series.source import Source, first_source, is_dicom, is_zip
@@ -25,14 +25,15 @@ __all__ = ["DicomReader"]
 
 
 class DicomReader:
-    """Reads CT, MR and PET images: a folder, a zip archive, a list of files, or one file.
+    """Reads CT, MR, PET and NM images, dose and radiographs: a folder, a zip archive, a list of files, or one file.
 
     Frames are grouped by series and, within one, by what they show (magnitude or phase, echo, size, orientation), and
     sorted along row x column by position, never by number. Each frame's own slope and intercept, or the modality
     table, are applied: HU for CT, Bq/ml for PET. Enhanced multi-frame images and Siemens mosaics are read like the
     slices that they hold; frames that lie in one place become an axis in time. The affine comes from orientation,
-    pixel spacing, and first and last position, turned from DICOM's LPS to RAS; a tilted gantry shears it. What is not
-    certain to be right is refused with a code.
+    pixel spacing, and first and last position, turned from DICOM's LPS to RAS; a tilted gantry shears it. Radiographs
+    and planar scintigrams have no affine, but a pixel spacing if the file tells one. What is not certain to be right is
+    refused with a code. A DICOMDIR stands for the folder in which it lies.
 
     Parameters
     ----------
@@ -53,6 +54,12 @@ class DicomReader:
         "unknown" accepts files that do not say where they lie: no affine, slices by instance number.
     suv
         Return standardised uptake values (body weight, g/ml) of PET.
+    kind
+        "picture" reads what is no scan: colours, secondary captures, ultrasound, photographs. Values are as stored,
+        red, green and blue along "channel", frames along "t"; there is no affine.
+    assume
+        "implicit-le" reads files that do not say how they are encoded, and named files that lack DICOM's mark, as
+        uncompressed little-endian ones (explicit value representations are seen).
     limit_gb
         Largest image to read, in 10^9 bytes.
     """
@@ -68,6 +75,8 @@ class DicomReader:
         drop_partial: bool = False,
         geometry: Literal["required", "unknown"] = "required",
         suv: bool = False,
+        kind: Literal["scan", "picture"] = "scan",
+        assume: Literal["nothing", "implicit-le"] = "nothing",
         limit_gb: Annotated[float, Gt(0)] = 16.0,
     ) -> None:
         self.series = series
@@ -78,6 +87,8 @@ class DicomReader:
         self.drop_partial = drop_partial
         self.geometry: Literal["required", "unknown"] = geometry
         self.suv = suv
+        self.kind: Literal["scan", "picture"] = kind
+        self.assume: Literal["nothing", "implicit-le"] = assume
         self.limit_gb = limit_gb
 
     def accepts(self, path: Path) -> bool:
@@ -90,7 +101,8 @@ class DicomReader:
     def read(self, path: Path | Sequence[Path]) -> Image | Measurement:
         """Read an image: (z, y, x), or (t, z, y, x) where frames lie in one place; (y, x) for a file of one slice.
 
-        A folder of DICOM-CT-PD projections goes to the reader of those.
+        Radiographs are (y, x), films of them (t, y, x), pictures (channel, y, x) or (t, channel, y, x). A folder of
+        DICOM-CT-PD projections goes to the reader of those.
 
         Raises
         ------
@@ -101,13 +113,15 @@ class DicomReader:
 
         from recon.io import Image
 
-        files = read_files(path)
+        files = read_files(path, assume=self.assume)
         errors = {None if item.error is None else item.error.code for item in files}
         if isinstance(path, Path) and path.is_dir() and errors == {"RECON-DICOM-PROJECTION"}:
             from recon.building import build
 
             return build("reader", "dicom_ct_pd").read(path)
         where = str(path) if isinstance(path, Path) else "the list of files"
+        if self.kind == "picture":
+            return read_picture(files, where, series=self.series, stack=self.stack, limit=self.limit_gb * 1e9)
         series = Series.of(
             pick(files, self.series, where),
             where,
@@ -124,29 +138,25 @@ class DicomReader:
         if self.suv:
             values *= series.uptake_factor()
             unit, notes = "g/ml", (*notes, "standardised uptake value by body weight")
-        image = Image(
-            data=torch.from_numpy(values),
+        first = series.volume.frames[0][0]
+        one_slice = isinstance(path, Path) and path.is_file() and len(files) == 1 and values.shape[:2] == (1, 1)
+        without = {"t": values.shape[0] == 1, "z": first.kind.is_flat or one_slice}
+        dims = tuple(name for name in ("t", "z", "y", "x") if not without.get(name))
+        return Image(
+            data=torch.from_numpy(values.squeeze(tuple(axis for axis, name in enumerate("tz") if without[name]))),
             affine=affine,
-            dims=("t", "z", "y", "x"),
+            dims=dims,
+            voxel_size=first.spacing if affine is None and "z" not in dims else None,
             unit=unit,
-            quantity=series.volume.frames[0][0].kind.component or None,
+            quantity="dose" if first.kind.modality == "RTDOSE" else first.kind.component or None,
             metadata=series.technical,
             notes=notes,
+            provenance=series.provenance,
         )
-        return _without_axes(image, slice_only=isinstance(path, Path) and path.is_file() and len(files) == 1)
 
     def scan(self, path: Path | Sequence[Path], *, text: bool = False) -> list[SeriesInfo]:
         """Say what a folder, archive, list or file holds, from headers alone; see `scan`."""
         return scan(path, text=text)
-
-
-def _without_axes(image: Image, *, slice_only: bool) -> Image:
-    """Leave out an axis of one time, and of one slice where that is all that a file holds."""
-    if image.shape[0] == 1:
-        image = replace(image, data=image.data[0], dims=image.dims[1:])
-        if slice_only and image.shape[0] == 1:
-            image = replace(image, data=image.data[0], dims=image.dims[1:])
-    return image
 
 
 def _projection(source: Source) -> bool:

@@ -15,7 +15,7 @@ def rescale(fields: Fields, source: Source) -> tuple[float, float, bool]:
     Raises
     ------
     DicomError
-        If one of them is no number, or the slope is 0.
+        If one of them is no number or stands alone, or the slope is 0.
     """
     slopes, intercepts = fields.numbers(0x00281053), fields.numbers(0x00281052)
     stated = bool(fields.words(0x00281053)), bool(fields.words(0x00281052))
@@ -23,4 +23,7 @@ def rescale(fields: Fields, source: Source) -> tuple[float, float, bool]:
         raise DicomError(
             "RECON-DICOM-RESCALE", f"{source.label} has a slope or intercept that is no usable number; correct it"
         )
+    if stated[0] != stated[1]:
+        which, other = ("slope", "intercept") if stated[0] else ("intercept", "slope")
+        raise DicomError("RECON-DICOM-RESCALE", f"{source.label} has a rescale {which} but no {other}; correct it")
     return (slopes or [1.0])[0], (intercepts or [0.0])[0], bool(slopes and intercepts)

@@ -10,7 +10,7 @@ import numpy as np
 from recon.io.series import SeriesInfo, StackInfo
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import DicomFile
-from recon_datasets.dicom_series.series import read_files
+from recon_datasets.dicom_series.series import is_beside, read_files
 from recon_datasets.dicom_series.stacks import Stack, choose, group, split
 from recon_datasets.dicom_series.volume import arrange
 
@@ -41,8 +41,9 @@ def scan(path: Path | Sequence[Path], *, text: bool = False) -> list[SeriesInfo]
 
 
 def _series(files: list[DicomFile], number: int, study: int) -> SeriesInfo:
-    error = next((item.error or item.placeless for item in files if item.error or item.placeless), None)
-    readable = [item for item in files if item.error is None]
+    images = [item for item in files if not is_beside(item)] or files
+    error = next((item.error or item.placeless for item in images if item.error or item.placeless), None)
+    readable = [item for item in images if item.error is None]
     stacks = split(readable) if readable else []
     if error is None:
         try:
@@ -55,7 +56,7 @@ def _series(files: list[DicomFile], number: int, study: int) -> SeriesInfo:
         problem, message = alone.problem, alone.message
     else:
         problem, message = error.code, error.message
-    first = files[0]
+    first = images[0]
     return SeriesInfo(
         number=number,
         study=study,

@@ -10,21 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.io.provenance import Provenance, hashed
 from recon_datasets.dicom_series.dicom_file import read_file
+from recon_datasets.dicom_series.diffusion import gradient_table
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import DicomFile, Frame
-from recon_datasets.dicom_series.header import quiet
+from recon_datasets.dicom_series.kinds import OBJECTS, UNKNOWN
 from recon_datasets.dicom_series.pixels import Padding, fill, same_pixels
+from recon_datasets.dicom_series.quiet import quiet
 from recon_datasets.dicom_series.resample import mixed, untilted
-from recon_datasets.dicom_series.source import find_sources
+from recon_datasets.dicom_series.source import Assume, find_sources, is_zip
 from recon_datasets.dicom_series.stacks import choose, group, split
 from recon_datasets.dicom_series.suv import uptake_factor
+from recon_datasets.dicom_series.timing import volume_times
 from recon_datasets.dicom_series.volume import Gaps, Volume, arrange
 
-__all__ = ["Series", "pick", "read_files"]
+__all__ = ["Series", "is_beside", "pick", "read_files"]
 
 _OTHER_OBJECTS = ("RECON-DICOM-KIND",)
 """Codes of what may lie beside the images of a folder: reports, structures, pictures of the screen."""
+_MODALITIES = {kind.modality for kind in OBJECTS.values()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +90,14 @@ class Series:
             fill(((values[t, z], frame) for t, f in enumerate(frames) for z, frame in enumerate(f)), padding)
         return values if self.volume.weights is None else mixed(values, self.volume.weights)
 
+    @property
+    def provenance(self) -> Provenance:
+        """What it was made of, as hashes."""
+        first = self.files[0]
+        found = {"study": first.study, "series": first.series, "frame_of_reference": first.frame_of_reference}
+        hashes = {level: hashed(identifier) for level, identifier in found.items() if identifier}
+        return Provenance(reader="dicom_series", identifiers=hashes, files=len(self.files))
+
     def untilted(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], np.ndarray, str]:
         """Return values on a right-angled grid; see `resample.untilted`."""
         return untilted(values, self.volume)
@@ -124,32 +137,47 @@ class Series:
         DicomError
             With the code of what is wrong.
         """
-        found, notes = choose(split(_sound(files, placeless=placeless)), stack, where)
+        images = [item for item in files if not is_beside(item)] or files
+        beside = len(files) - len(images)
+        joined = stack is None and gaps == "resample"
+        found, notes = choose(split(_sound(images, placeless=placeless), joined=joined), stack, where)
         mine = {id(frame.pixels) for frame in found.frames}
-        holders = tuple(item for item in files if item.frames and id(item.frames[0].pixels) in mine)
+        holders = tuple(item for item in images if item.frames and id(item.frames[0].pixels) in mine)
         volume = arrange(found.frames, str(where), gaps=gaps, drop_partial=drop_partial, same=_same)
-        said = (*notes, *(note for item in holders for note in item.notes), *volume.notes)
-        technical = dict(holders[0].technical)
+        gradients, oddities = gradient_table(volume.frames)
+        said = (*notes, *(note for item in holders for note in item.notes), *volume.notes, *oddities)
+        if beside:
+            said = (f"{beside} objects of the series that are no scans left out", *said)
+        technical = {
+            name: value
+            for name, value in holders[0].technical.items()
+            if all(item.technical.get(name) == value for item in holders)
+        }
         if found.kind.echo_ms:
             technical["echo_time_ms"] = found.kind.echo_ms
+        technical |= gradients | volume_times(volume.frames)
         return cls(holders, volume, found.kind.unit, technical, tuple(dict.fromkeys(said)), str(where))
 
 
-def read_files(where: Path | Sequence[Path], *, text: bool = False) -> list[DicomFile]:
+def read_files(where: Path | Sequence[Path], *, text: bool = False, assume: Assume = "nothing") -> list[DicomFile]:
     """Read the headers of all DICOM objects of a folder, an archive, a list of files, or a file.
+
+    A DICOMDIR that is named stands for its folder.
 
     Raises
     ------
     DicomError
         If there are none.
     """
-    sources = find_sources(where)
+    sources = find_sources(where, assume=assume)
     with quiet():
         found = [read_file(source, text=text) for source in sources]
     files = [item for item in found if item is not None]
+    if not files and isinstance(where, Path) and where.is_file() and not is_zip(where):
+        return read_files(where.parent, text=text, assume=assume)
     if not files:
         raise DicomError(
-            "RECON-DICOM-EMPTY", f"{_named(where)} is an index of other files (DICOMDIR); give the folder of a series"
+            "RECON-DICOM-EMPTY", f"{_named(where)} holds only an index of other files (DICOMDIR); give their folder"
         )
     return files
 
@@ -197,6 +225,14 @@ def _sound(files: Sequence[DicomFile], *, placeless: bool) -> Sequence[DicomFile
         if item.placeless is not None and not placeless:
             raise item.placeless
     return files
+
+
+def is_beside(item: DicomFile) -> bool:
+    """Whether it is known to be no scan, such as raw data that a scanner puts into the series made of them.
+
+    What is of an unknown kind may be a damaged slice, without which a volume would pass for whole.
+    """
+    return _is_other(item) and item.modality not in (*_MODALITIES, UNKNOWN)
 
 
 def _is_other(item: DicomFile) -> bool:

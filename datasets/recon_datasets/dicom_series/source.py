@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from recon.errors import FileFormatError
 from recon_datasets.dicom_series.errors import DicomError
 
-__all__ = ["MARK", "Source", "find_sources", "first_source", "is_dicom", "is_zip"]
+__all__ = ["MARK", "Assume", "Source", "find_sources", "first_source", "is_dicom", "is_zip"]
 
 MARK = b"DICM"
 """What stands after the first 128 bytes of a DICOM file."""
+Assume = Literal["nothing", "implicit-le"]
+"""How files are taken to be encoded that do not say."""
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, NotImplementedError, ValueError, OSError,
+)  # fmt: skip
+"""What files and damaged archives raise."""
 _MOST_MEMBERS = 200_000
 _ZIP_RATIO, _ZIP_FREE = 200, 2**26
 """A member of an archive may grow to so many times its packed size, or to 64 MiB."""
@@ -35,12 +44,18 @@ class Source:
         Number of the member in the archive; -1 for a plain file.
     size
         Bytes.
+    assume
+        How it is taken to be encoded if it does not say.
+    bare
+        Whether it lacks DICOM's mark, and begins with the data set or its meta information.
     """
 
     path: Path
     label: str
     member: int = -1
     size: int = 0
+    assume: Assume = "nothing"
+    bare: bool = False
 
     def read(self, offset: int, count: int) -> bytes:
         """Return bytes; fewer only at the end.
@@ -57,7 +72,7 @@ class Source:
             with zipfile.ZipFile(self.path) as archive, archive.open(archive.infolist()[self.member]) as file:
                 file.seek(offset)
                 return file.read(count)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError, OSError):
+        except _UNREADABLE:
             raise DicomError("RECON-DICOM-DAMAGED", f"{self.label} cannot be read; copy it again") from None
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
@@ -91,10 +106,11 @@ def is_zip(path: Path) -> bool:
         return False
 
 
-def find_sources(where: Path | Sequence[Path]) -> list[Source]:
+def find_sources(where: Path | Sequence[Path], *, assume: Assume = "nothing") -> list[Source]:
     """Return the DICOM objects of a folder with its subfolders, of a zip archive, a list of files, or a file.
 
     Of folders and archives, what has no DICOM mark is passed over, as are hidden files and what is no regular file.
+    `assume` makes named files do without the mark.
 
     Raises
     ------
@@ -103,11 +119,11 @@ def find_sources(where: Path | Sequence[Path]) -> list[Source]:
     """
     if not isinstance(where, Path):
         files = [Path(path) for path in where]
-        return [_named(path, f"file {i} of {len(files)} of the list") for i, path in enumerate(files, start=1)]
+        return [_named(path, f"file {i} of {len(files)} of the list", assume) for i, path in enumerate(files, start=1)]
     if where.is_dir():
         files = sorted(_walk(where))
         found = [
-            Source(path, f"{where}: file {i} of {len(files)}, by name,", size=path.stat().st_size)
+            Source(path, f"{where}: file {i} of {len(files)}, by name,", size=path.stat().st_size, assume=assume)
             for i, path in enumerate(files, start=1)
             if is_dicom(path)
         ]
@@ -115,8 +131,8 @@ def find_sources(where: Path | Sequence[Path]) -> list[Source]:
             raise DicomError("RECON-DICOM-EMPTY", f"folder {where} holds no DICOM file; give the folder of a series")
         return found
     if is_zip(where):
-        return _members(where)
-    return [_named(where, str(where))]
+        return [replace(member, assume=assume) for member in _members(where)]
+    return [_named(where, str(where), assume)]
 
 
 def first_source(where: Path) -> Source | None:
@@ -130,16 +146,31 @@ def first_source(where: Path) -> Source | None:
         return None
 
 
-def _named(path: Path, label: str) -> Source:
+def _named(path: Path, label: str, assume: Assume) -> Source:
     try:
         status = path.stat()
     except OSError:
         raise FileFormatError(f"{label} does not exist") from None
     if not stat.S_ISREG(status.st_mode):
         raise FileFormatError(f"{label} is not a file")
-    if not is_dicom(path):
-        raise DicomError("RECON-DICOM-NOT-DICOM", f"{label} is not a DICOM file (no DICM mark after 128 bytes)")
-    return Source(path, label, size=status.st_size)
+    bare = not is_dicom(path)
+    if bare and not (assume != "nothing" and _begins_data(path)):
+        hint = "; if it is one all the same, read it with assume=implicit-le" if _begins_data(path) else ""
+        raise DicomError("RECON-DICOM-NOT-DICOM", f"{label} is not a DICOM file (no DICM mark after 128 bytes){hint}")
+    return Source(path, label, size=status.st_size, assume=assume, bare=bare)
+
+
+def _begins_data(path: Path) -> bool:
+    """Whether the file begins like a data set, or its meta information, of any encoding but big endian."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(8)
+    except OSError:
+        return False
+    if len(head) < 8:
+        return False
+    group, element, length = struct.unpack("<HHI", head)
+    return group in (2, 8) and element < 0x100 and (head[4:6].isalpha() or length < 2**16)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -163,6 +194,9 @@ def _members(archive: Path) -> list[Source]:
                     continue
                 if member.flag_bits & 1:
                     raise DicomError("RECON-DICOM-ZIP", f"{archive} is encrypted; unpack it first")
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # LZMA allocates what the member asks for.
+                    raise DicomError("RECON-DICOM-ZIP", f"{archive} is packed in an unusual way; unpack it first")
                 if member.file_size > max(_ZIP_FREE, _ZIP_RATIO * member.compress_size):
                     raise DicomError(
                         "RECON-DICOM-BOMB",
@@ -173,7 +207,7 @@ def _members(archive: Path) -> list[Source]:
                     if file.read(132)[128:] == MARK:
                         label = f"{archive}: member {number + 1} of {len(members)}"
                         found.append(Source(archive, label, number, member.file_size))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError):
+    except _UNREADABLE:
         raise DicomError("RECON-DICOM-ZIP", f"{archive} is no zip archive that can be read; unpack it first") from None
     if not found:
         raise DicomError("RECON-DICOM-EMPTY", f"{archive} holds no DICOM file")

@@ -18,6 +18,8 @@ ORIENTATION_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-4
 """Largest accepted relative difference between pixel spacings of one stack."""
 _PLANES = ("sagittal", "coronal", "axial")
+_SUMMED = "ADD"
+"""Word of ImageType for slices that are sums of thinner ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,22 +52,34 @@ class Stack:
 
 
 def group(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
-    """Group files by series, in an order that names and order of files do not change: study, number, identifier."""
-    series: dict[str, list[DicomFile]] = {}
+    """Group files by series, in an order that names and order of files do not change: study, number, identifier.
+
+    Two numbers are two series, even where a tool that changed the files gave them one identifier.
+    """
+    series: dict[tuple[str, int | None], list[DicomFile]] = {}
     for item in files:
-        series.setdefault(item.series, []).append(item)
+        series.setdefault((item.series, item.series_number), []).append(item)
     return sorted(series.values(), key=lambda found: (found[0].study, found[0].series_number or 0, found[0].series))
 
 
-def split(files: Sequence[DicomFile]) -> list[Stack]:
-    """Split the frames of a series into stacks, magnitude before phase, small echo times first, localizers last."""
+def split(files: Sequence[DicomFile], *, joined: bool = False) -> list[Stack]:
+    """Split the frames of a series into stacks, magnitude before phase, small echo times first, localizers last.
+
+    Parameters
+    ----------
+    files
+        Of one series.
+    joined
+        Put slices that were added up of thinner ones (ADD) and others into one stack: their distances differ.
+    """
     exact: dict[tuple[object, ...], list[Frame]] = {}
     for item in files:
         for frame in item.frames:
             plane = frame.plane
             place = b"" if plane is None else plane.row.tobytes() + plane.column.tobytes()
             spacing = None if plane is None else plane.spacing
-            key = (item.frame_of_reference, frame.kind, frame.shape, frame.pixels.floating, spacing, place)
+            kind = _unsummed(frame.kind) if joined else frame.kind
+            key = (item.frame_of_reference, kind, frame.shape, frame.pixels.floating, spacing, place)
             exact.setdefault(key, []).append(frame)
     merged: dict[tuple[object, ...], list[tuple[np.ndarray, list[Frame]]]] = {}
     for exactly, frames in sorted(exact.items(), key=lambda pair: -len(pair[1])):
@@ -102,8 +116,11 @@ def choose(stacks: list[Stack], wanted: int | None, where: str | Path) -> tuple[
         return stacks[wanted - 1], ()
     kept, localizers = without_localizers(stacks)
     if len(kept) > 1:
+        kinds = {stack.kind for stack in kept}
+        join = ", or join them with gaps=resample" if len({_unsummed(kind) for kind in kinds}) == 1 < len(kinds) else ""
         raise DicomError(
-            _difference(kept), f"{where} holds {len(kept)} images in one series; choose with stack=: {listed(kept)}"
+            _difference(kept),
+            f"{where} holds {len(kept)} images in one series; choose with stack={join}: {listed(kept)}",
         )
     count = sum(len(stack.frames) for stack in localizers)
     return kept[0], (f"{count} localizer frames left out",) if count else ()
@@ -118,7 +135,15 @@ def listed(stacks: Sequence[Stack], most: int = 8) -> str:
     return "; ".join(parts) + (f"; and {len(stacks) - most} more" if len(stacks) > most else "")
 
 
+def _unsummed(kind: Kind) -> Kind:
+    if _SUMMED not in kind.words:
+        return kind
+    return kind._replace(words=tuple(word for word in kind.words if word != _SUMMED))
+
+
 def _difference(stacks: list[Stack]) -> str:
+    if all(stack.kind.instance for stack in stacks):
+        return "RECON-DICOM-AMBIGUOUS"
     if len({(stack.frames[0].shape, _spacing(stack.frames[0])) for stack in stacks}) > 1:
         return "RECON-DICOM-GRID"
     if len({stack.kind for stack in stacks}) == 1:
@@ -143,7 +168,8 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _order(stack: Stack) -> tuple[object, ...]:
-    names = ("", "magnitude", "phase", "real", "imaginary")
+    names = ("", "magnitude", "phase", "real", "imaginary", "field")
     first, kind = stack.frames[0], stack.kind
     rounded = tuple(np.round(_numbers(first), 2).tolist())
-    return kind.localizer, names.index(kind.component), kind.echo_ms, kind.words, kind.unit, first.shape, rounded
+    alone = (kind.form, first.order, kind.instance) if kind.instance else ()
+    return kind.localizer, alone, names.index(kind.component), kind.echo_ms, kind.words, kind.unit, first.shape, rounded

@@ -8,10 +8,22 @@ from typing import Any
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.header import Fields
 
-__all__ = ["uptake_factor", "uptake_facts"]
+__all__ = ["pet_unit", "uptake_factor", "uptake_facts"]
+
+_UNIT, _UPTAKE_TYPE = 0x00541001, 0x00541006
+_PHILIPS_CREATOR, _PHILIPS_UPTAKE = 0x70530010, 0x70531000
+"""Philips writes images in counts, and the factor that makes standardised uptake values of them."""
 
 _LATEST = 24 * 3600.0
 """Longest time in seconds between injection and scan that is believed."""
+
+
+def pet_unit(fields: Fields) -> str:
+    """Return the unit of a PET image; uptake is by body weight unless the file says otherwise."""
+    stated, by = fields.word(_UNIT), fields.word(_UPTAKE_TYPE)
+    if stated == "GML":
+        return "g/ml" if by in ("", "BW") else "arbitrary"
+    return {"BQML": "Bq/ml", "CNTS": "counts"}.get(stated, "arbitrary")
 
 
 def uptake_facts(fields: Fields) -> dict[str, Any]:
@@ -22,14 +34,17 @@ def uptake_facts(fields: Fields) -> dict[str, Any]:
     fields
         Header of a PET image.
     """
+    unit = pet_unit(fields)
+    philips = fields.number(_PHILIPS_UPTAKE) if fields.word(_PHILIPS_CREATOR).startswith("Philips PET") else None
     drug = next(iter(fields.items(0x00540016)), None)
     if drug is None:
-        return {}
+        return {"unit": unit, "per_count": philips}
     series = _moment(fields.word(0x00080021), fields.word(0x00080031))
     acquired = _moment(fields.word(0x00080022), fields.word(0x00080032))
     injected = _moment_of(drug.word(0x00181078)) or _moment(fields.word(0x00080021), drug.word(0x00181072))
     return {
-        "unit": fields.word(0x00541001),
+        "unit": unit,
+        "per_count": philips,
         "decay": fields.word(0x00541102),
         "weight_kg": fields.number(0x00101030),
         "dose_bq": drug.number(0x00181074),
@@ -41,10 +56,11 @@ def uptake_facts(fields: Fields) -> dict[str, Any]:
 
 
 def uptake_factor(facts: list[dict[str, Any]], where: str) -> float:
-    """Return the factor in g/Bq by which Bq/ml become SUV (body weight) in g/ml.
+    """Return the factor by which values become SUV (body weight) in g/ml: 1 if they are, in g/Bq if they are in Bq/ml.
 
     SUV = activity * weight / (dose * 2^(-(scan - injection) / half-life)), where images are decay-corrected to the
-    start of the scan; where they are corrected to the injection the dose does not decay.
+    start of the scan; where they are corrected to the injection the dose does not decay. Counts of Philips are
+    multiplied by the factor that stands beside them.
 
     Parameters
     ----------
@@ -64,8 +80,16 @@ def uptake_factor(facts: list[dict[str, Any]], where: str) -> float:
     doi:10.1007/s00259-014-2961-x
     """
     first = facts[0]
+    if first["unit"] == "g/ml":
+        return 1.0
+    if first["unit"] == "counts":
+        factors = {fact["per_count"] for fact in facts}
+        factor = factors.pop()
+        if factors or factor is None or factor <= 0:
+            raise DicomError("RECON-DICOM-SUV", f"{where}: counts, without one factor that makes SUV of them")
+        return float(factor)
     numbers = [first.get(name) for name in ("weight_kg", "dose_bq", "half_life_s")]
-    if first.get("unit") != "BQML" or any(number is None or number <= 0 for number in numbers):
+    if first["unit"] != "Bq/ml" or any(number is None or number <= 0 for number in numbers):
         raise _unknown(where, "weight, dose, half-life or the unit Bq/ml is missing")
     weight, dose, half_life = (float(number) for number in numbers if number is not None)
     if first.get("decay") == "ADMIN":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ def arrange(
     DicomError
         If they lie off a line, leave gaps, or do not form volumes in time.
     """
+    if frames[0].kind.is_flat:
+        return _film(frames, where, same)
     if any(frame.plane is None for frame in frames):
         ordered = sorted(frames, key=lambda frame: frame.order)
         return Volume((tuple(ordered),), None, notes=("place in the patient unknown; slices by instance number",))
@@ -107,7 +110,20 @@ def arrange(
         angle = float(np.degrees(np.arctan(np.linalg.norm(aside))))
         notes.append(f"slices are sheared by {angle:.2f} degrees (gantry tilt); the affine holds the shear")
         tilt = float(step @ first.row / first.spacing[0]), float(step @ first.column / first.spacing[1])
-    return Volume(volumes, _affine(first, first.position, step), weights, tilt, tuple(notes))
+    origin = first.position + direction * (planes[0] - heights[0])
+    return Volume(volumes, _affine(first, origin, step), weights, tilt, tuple(notes))
+
+
+def _film(frames: Sequence[Frame], where: str, same: Same | None) -> Volume:
+    """Return one frame a time; the same file may be there twice."""
+    moments: dict[tuple[float, int], list[Frame]] = {}
+    for frame in frames:
+        moments.setdefault(frame.order, []).append(frame)
+    found, copies = _without_copies([moments[order] for order in sorted(moments)], same)
+    if any(len(together) > 1 for together in found):
+        raise DicomError("RECON-DICOM-DUPLICATE", f"{where}: one image is there twice with different pixels")
+    notes = (f"{copies} images that were there twice left out",) if copies else ()
+    return Volume(tuple((together[0],) for together in found), None, notes=notes)
 
 
 def _plane(frame: Frame) -> Plane:
@@ -195,8 +211,9 @@ def _by_times(bins: list[list[Frame]]) -> list[list[Frame]] | None:
     """Tell frames apart by the first of `Times` whose values are distinct in each place and the same in all."""
     for field in range(len(bins[0][0].times)):
         values: set[Any] = {frame.times[field] for frame in bins[0]}
-        if None in values or len(values) != len(bins[0]):
-            continue
+        by_diffusion = bins[0][0].times._fields[field] == "diffusion"
+        if (None in values and not by_diffusion) or len(values) != len(bins[0]):
+            continue  # a volume without weighting may not mention it
         if not all(len(b) == len(values) and {frame.times[field] for frame in b} == values for b in bins):
             continue
         firsts: dict[object, tuple[float, int]] = {}
@@ -204,8 +221,8 @@ def _by_times(bins: list[list[Frame]]) -> list[list[Frame]] | None:
             for frame in b:
                 key = frame.times[field]
                 firsts[key] = min(firsts.get(key, frame.order), frame.order)
-        if bins[0][0].times._fields[field] == "diffusion":  # as they were measured, as tables of gradients are
-            return [sorted(b, key=lambda frame: (firsts[frame.times.diffusion], frame.times.diffusion)) for b in bins]
+        if by_diffusion:  # as they were measured, as tables of gradients are
+            return [sorted(b, key=lambda f: (firsts[f.times.diffusion], f.times.diffusion or ())) for b in bins]
         places = {value: place for place, value in enumerate(sorted(values))}
         return [sorted(b, key=lambda frame: places[frame.times[field]]) for b in bins]
     return None
@@ -285,7 +302,7 @@ def _grid(heights: np.ndarray, where: str, gaps: Gaps) -> tuple[np.ndarray, np.n
     count = len(steps)
     even = np.linspace(heights[0], heights[-1], count + 1)
     absolute, relative = POSITION_TOLERANCE
-    usual = float(np.median(steps))
+    usual = float(np.sort(steps)[(count - 1) // 2])  # the median, and one of the steps where their number is even
     if np.abs(heights - even).max() <= max(absolute, relative * float(even[1] - even[0])):
         return even, None, []
     tolerance = max(absolute, relative * usual)
@@ -308,12 +325,12 @@ def _grid(heights: np.ndarray, where: str, gaps: Gaps) -> tuple[np.ndarray, np.n
     planes = round(float(heights[-1] - heights[0]) / usual) + 1
     if planes > 64 * (count + 1):
         raise DicomError("RECON-DICOM-UNEVEN", f"{where}: steps of {steps.max():.3g} mm are no gap; split the series")
-    grid = np.linspace(heights[0], heights[-1], max(planes, 2))
+    even = np.linspace(heights[0], heights[-1], max(planes, 2))
+    grid = even if missing else _through_most(heights, usual, tolerance)
     weights = np.zeros((len(grid), len(heights)))
     above = np.clip(np.searchsorted(heights, grid), 1, count)
-    part = (grid - heights[above - 1]) / steps[above - 1]
-    if missing:  # known slices stay as they are
-        part = np.where(np.minimum(part, 1 - part) * steps[above - 1] <= tolerance, np.rint(part), part)
+    part = (grid - heights[above - 1]) / steps[above - 1]  # slices that lie on the grid stay as they are:
+    part = np.where(np.minimum(part, 1 - part) * steps[above - 1] <= tolerance, np.rint(part), part)
     weights[np.arange(len(grid)), above - 1] = 1 - part
     weights[np.arange(len(grid)), above] = part
     made = int(((part > 0) & (part < 1)).sum())
@@ -322,3 +339,12 @@ def _grid(heights: np.ndarray, where: str, gaps: Gaps) -> tuple[np.ndarray, np.n
         return grid, weights, [f"{made} missing slices hold NaN, at {places}"]
     what = f"missing at {places}" if missing else f"steps from {steps.min():.3g} to {steps.max():.3g} mm"
     return grid, weights, [f"{made} of {len(grid)} slices interpolated along z ({what})"]
+
+
+def _through_most(heights: np.ndarray, step: float, tolerance: float) -> np.ndarray:
+    """Return heights of even steps within the slices, placed so that as many slices as can be lie on them."""
+    off = [np.abs((heights - start) / step - np.rint((heights - start) / step)) * step for start in heights]
+    start = heights[int(np.argmax([np.clip(1 - distance / tolerance, 0, 1).sum() for distance in off]))]
+    below = math.floor((start - heights[0] + tolerance) / step)
+    above = math.floor((heights[-1] - start + tolerance) / step)
+    return np.asarray(start + step * np.arange(-below, above + 1))
