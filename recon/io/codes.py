@@ -55,8 +55,10 @@ _DICOM = {
         "Split the series, one folder for each grid.",
     ),
     "KIND": (
-        "Not an image of a kind that is read: colours, a report, a dose, a segmentation, or no pixels at all.",
-        "Leave it out; `recon ls` says what each series is.",
+        "No scan: a picture in colours, a secondary capture, ultrasound, a report, a segmentation, raw data, or no "
+        "pixels at all.",
+        "Leave it out; `recon ls` says what each series is. Pictures are read with `kind` of the reader: `--reader "
+        "'{use: dicom_series, kind: picture}'`.",
     ),
     "LENGTH": ("An element of the header is longer than the file.", "Copy or export the file again."),
     "LIMIT": (
@@ -72,11 +74,15 @@ _DICOM = {
         "Export it again with the private header, or as single slices.",
     ),
     "MULTIFRAME": (
-        "An enhanced multi-frame image whose frames do not say where they lie or what they are.",
+        "A multi-frame image whose frames do not say where they lie, what they are, or when they were taken.",
         "Export it as single slices.",
     ),
     "NESTING": ("Sequences are nested too deeply.", "The file is damaged or hostile; fetch it again."),
-    "NOT-DICOM": ("A file that was named is no DICOM file: the mark DICM is missing.", "Give a DICOM file."),
+    "NOT-DICOM": (
+        "A file that was named is no DICOM file: the mark DICM is missing.",
+        "Give a DICOM file. If it is one without its first part, as in old archives: `--reader '{use: dicom_series, "
+        "assume: implicit-le}'`.",
+    ),
     "ORIENTATION": (
         "Slices of one image have different orientations.",
         "Move localizers away, or choose one image with `--stack N`.",
@@ -99,7 +105,7 @@ _DICOM = {
     ),
     "SYNTAX": (
         "The file does not say how it is encoded (TransferSyntaxUID).",
-        "Export the file again.",
+        "Export the file again. If it is not compressed: `--reader '{use: dicom_series, assume: implicit-le}'`.",
     ),
     "TILT": (
         "The gantry was tilted, so slices are sheared against each other. As a note: the affine holds the shear.",

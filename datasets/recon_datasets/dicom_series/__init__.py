@@ -33,7 +33,7 @@ def recon_components() -> Iterator[Component]:
         kind="reader",
         name="dicom_series",
         target="recon_datasets.dicom_series.reader:DicomReader",
-        summary="CT, MR, PET, NM, dose, radiographs from folder, zip or file: enhanced, mosaic, 4-D; in place or refused",
+        summary="CT, MR, PET, NM, dose, radiographs: folder, zip or file, enhanced, mosaic, 4-D; in place, or refused",
         examples="recon_datasets.dicom_series.examples:reader",
         suffixes=(".dcm", ".zip", "/"),
         magic=((128, b"DICM"), (0, b"PK\3\4")),
