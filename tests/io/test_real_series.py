@@ -341,3 +341,19 @@ def test_raw_data_beside_enhanced_images_is_left_out(tmp_path, number):
     image = recon.read(path, reader={"use": "dicom_series", "stack": 1} if number == 2001 else None)
     assert "1 objects of the series that are no scans left out" in image.notes
     assert image.provenance.files == 1
+
+
+def test_older_header_of_siemens_tells_the_same_weighting(tmp_path):
+    """Files from before syngo MR B13 have the CSA header alone."""
+    path = series("dcm_qa_sag/In/4_DWI_SagAPmosaic", tmp_path)
+    folder = tmp_path / "older"
+    folder.mkdir()
+    for file in path.iterdir():
+        dataset = pydicom.dcmread(file)
+        for element in list(dataset.group_dataset(0x0019)):
+            del dataset[element.tag]
+        dataset.save_as(folder / file.name)
+    image, older = recon.read(path), recon.read(folder)
+    assert np.array_equal(image.data, older.data)
+    for name in ("b_values_s_mm2", "gradient_x", "gradient_y", "gradient_z"):
+        assert np.allclose(older.metadata[name], image.metadata[name], atol=1e-5)
