@@ -1,4 +1,4 @@
-"""Finding a data set's files."""
+"""Finding files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,31 @@ from pathlib import Path
 
 from recon.errors import FileFormatError
 
-__all__ = ["list_files"]
+__all__ = ["check_is_file", "check_is_folder", "list_files"]
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises
+    ------
+    FileFormatError
+        If there is nothing of this name, or something else.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+
+
+def check_is_folder(path: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises
+    ------
+    FileFormatError
+        If there is nothing of this name, or something else.
+    """
+    if not path.is_dir():
+        raise FileFormatError(f"{path} is not a folder" if path.exists() else f"{path} does not exist")
 
 
 def list_files(root: str | Path, suffixes: Sequence[str]) -> list[Path]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recon.errors import FileFormatError
 from recon.io import Measurement
+from recon.io.listing import check_is_folder
 from recon.io.projections import AngleUnit, DeadPixels, natural_order, radians, read_tiff
 from recon_datasets.data_exchange.scan import chosen_rows, parallel_beam
 
@@ -76,8 +77,7 @@ class ProjectionFolderReader:
             If angles, projections or flat fields are missing, a file is damaged, sizes or numbers do not fit, or counts
             are NaN, infinite or negative.
         """
-        if not path.is_dir():
-            raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a folder")
+        check_is_folder(path)
         listed = _angle_file(path)
         if listed is None:
             raise FileFormatError(f"{path} has no list of angles; write angles.txt with the angle of each projection")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.errors import FileFormatError
+from recon.io.listing import check_is_folder
 from recon_datasets.dicom_ct_pd.errors import ProjectionError
 from recon_datasets.dicom_ct_pd.view import View, is_projection, read_view
 
@@ -113,8 +113,7 @@ def read_scan(folder: Path) -> HelicalScan:
         If there are none or too few, one is damaged, they are not of one detector, numbers are double, views are
         missing, or the table does not move evenly.
     """
-    if not folder.is_dir():
-        raise FileFormatError(f"{folder} does not exist" if not folder.exists() else f"{folder} is not a folder")
+    check_is_folder(folder)
     files = [path for path in projection_files(folder) if path.suffix.lower() in (".dcm", ".ima", "")]
     if not any(is_projection(path) for path in files[:1]) and not any(map(is_projection, files)):
         raise ProjectionError("RECON-CTPD-EMPTY", f"folder {folder} holds no DICOM-CT-PD projection")

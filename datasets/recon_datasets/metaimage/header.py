@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.errors import CodedFileError, FileFormatError
+from recon.errors import CodedFileError
 from recon.io.geometry import ras_lps
+from recon.io.listing import check_is_file
 from recon.io.stored_array import Packing, StoredArray
 
 __all__ = ["Header", "is_metaimage", "read_header"]
@@ -51,8 +52,7 @@ def read_header(path: Path, *, limit: int) -> Header:
         RECON-IMAGE-HEADER, RECON-IMAGE-CODEC, RECON-IMAGE-OUTSIDE, RECON-IMAGE-AFFINE, or what `StoredArray.check`
         raises.
     """
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    check_is_file(path)
     fields, end = _fields(path)
     rank = _integers(fields, "NDims", 1, path)[0]
     if not 2 <= rank <= 4:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import nibabel as nib
 import numpy as np
 
-from recon.errors import CodedFileError, FileFormatError
+from recon.errors import CodedFileError
+from recon.io.listing import check_is_file
 from recon.io.stored_array import LIMIT, StoredArray
 
 __all__ = ["Form", "Header", "is_nifti", "read_header"]
@@ -90,8 +91,7 @@ def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> H
     CodedFileError
         RECON-NIFTI-HEADER, RECON-NIFTI-AFFINE, or what `StoredArray.check` raises.
     """
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    check_is_file(path)
     head = _head(path)
     kind = _kind(head)
     if kind is None:

@@ -11,7 +11,8 @@ from typing import Any
 import nrrd
 import numpy as np
 
-from recon.errors import CodedFileError, FileFormatError
+from recon.errors import CodedFileError
+from recon.io.listing import check_is_file
 from recon.io.stored_array import Packing, StoredArray
 
 __all__ = ["Header", "read_header"]
@@ -76,8 +77,7 @@ def read_header(path: Path, *, limit: int) -> Header:
         RECON-IMAGE-HEADER, RECON-IMAGE-CODEC, RECON-IMAGE-OUTSIDE, RECON-IMAGE-AFFINE, or what `StoredArray.check`
         raises.
     """
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    check_is_file(path)
     fields, end = _fields(path)
     try:
         return _checked(fields, end, path, limit)

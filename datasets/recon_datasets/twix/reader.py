@@ -10,6 +10,7 @@ from annotated_types import Ge
 
 from recon.errors import FileFormatError
 from recon.io import Measurement
+from recon.io.listing import check_is_file
 from recon.io.raw.options import Averages, CalibrationLines, ScanOptions
 from recon.io.raw.scan import scan_measurement
 from recon_datasets.twix.blocks import is_twix, read_blocks
@@ -97,8 +98,7 @@ class TwixReader:
         FileFormatError
             If the file is damaged, cut off or of another kind, is not Cartesian, or has no readout of an image.
         """
-        if not path.is_file():
-            raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+        check_is_file(path)
         if not is_twix(path):
             raise FileFormatError(f"{path} is not a raw data file of Siemens (twix)")
         protocol, readouts = read_blocks(path, self.scan)

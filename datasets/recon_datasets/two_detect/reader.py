@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from recon.errors import FileFormatError
 from recon.io import Image, Measurement
+from recon.io.listing import check_is_folder
 from recon_datasets.two_detect.geometry import image_pixel, operator_config
 from recon_datasets.two_detect.slice_folder import is_slice_folder, read_image, read_sinogram, slice_number
 
@@ -38,8 +38,7 @@ class TwoDetectReader:
         FileFormatError
             If a file is missing or damaged, sizes do not fit, or counts are impossible.
         """
-        if not path.is_dir():
-            raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a folder")
+        check_is_folder(path)
         sinogram = read_sinogram(path)
         number = slice_number(path)
         notes = sinogram.notes
