@@ -40,6 +40,7 @@ METADATA: Mapping[str, str] = {
     "num_low_frequency": "fully sampled central columns",
     "padding": "columns (first, past the last) that were measured",
     "photons": "photons of a ray that meets nothing",
+    "philips_scale": 'what values are divided by for Philips\' own ("precise") ones, comparable between scans',
     "photometric": "MONOCHROME1 images are displayed inverted",
     "recon_fov_mm": "field of view of the reconstructed image (x, y, z)",
     "recon_matrix": "matrix of the reconstructed image (x, y, z)",

@@ -29,6 +29,7 @@ _COMPONENTS = {
 _GE_CREATOR, _GE_COMPONENT, _GE_COLLAPSE = 0x00430010, 0x0043102F, 0x00431030
 """The last one ("Vas collapse flag") is 0 but where a sequence gives several images: 2 for the magnitude and 3 to 5 for
 the flow of phase contrast; 2 for the magnitude and 0 for the map in Hz of a field-map sequence."""
+_PHILIPS_CREATOR, _PHILIPS_SCALE = 0x20050010, 0x2005100E
 _GE_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
 _GE_SEQUENCES = (0x0019109C, 0x0019109E)
 """Names of the pulse sequence."""
@@ -126,4 +127,7 @@ def echo_ms(fields: Fields, modality: str) -> float:
 def technical(fields: Fields) -> dict[str, float]:
     """Return facts for `Image.metadata`."""
     found = {name: fields.number(tag) for tag, name in _TECHNICAL.items()}
+    scale, slope = fields.number(_PHILIPS_SCALE), fields.number(0x00281053)
+    if scale and slope and fields.word(_PHILIPS_CREATOR).startswith("Philips MR"):
+        found["philips_scale"] = scale * slope
     return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}

@@ -31,7 +31,7 @@ _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "SV
 _PRIVATE = {
     0x0019100A: "US", 0x0019100C: "IS", 0x0019100E: "FD", 0x001910BB: "DS", 0x001910BC: "DS", 0x001910BD: "DS",
     0x00431039: "IS", 0x0043102F: "SS", 0x00431030: "SS", 0x20011003: "FL", 0x200510B0: "FL", 0x200510B1: "FL",
-    0x200510B2: "FL", 0x70531000: "DS", 0x70291010: "US",
+    0x200510B2: "FL", 0x2005100E: "FL", 0x70531000: "DS", 0x70291010: "US",
 }  # fmt: skip
 """Value representations of private elements, which files with implicit ones do not tell."""
 

@@ -29,7 +29,8 @@ class DicomReader:
 
     Frames are grouped by series and, within one, by what they show (magnitude or phase, echo, size, orientation), and
     sorted along row x column by position, never by number. Each frame's own slope and intercept, or the modality
-    table, are applied: HU for CT, Bq/ml for PET. Enhanced multi-frame images and Siemens mosaics are read like the
+    table, are applied: HU for CT, Bq/ml for PET; Philips' private scale of MR is not, but stands in the metadata
+    (`philips_scale`). Enhanced multi-frame images and Siemens mosaics are read like the
     slices that they hold; frames that lie in one place become an axis in time. The affine comes from orientation,
     pixel spacing, and first and last position, turned from DICOM's LPS to RAS; a tilted gantry shears it. Radiographs
     and planar scintigrams have no affine, but a pixel spacing if the file tells one. What is not certain to be right is

@@ -231,3 +231,16 @@ def test_provenance(tmp_path):
     assert provenance.files == 6
     assert provenance.identifiers["study"] == hashed("1.2.3")
     assert set(provenance.identifiers) <= {"study", "series", "frame_of_reference"}
+
+
+def test_philips_scale_is_told_and_not_applied(tmp_path):
+    """Values by the standard's slope; the precise ones are stored / scale (Chenevert et al., 10.1593/tlo.13811)."""
+
+    def philips(dataset, number):
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1.25, 0
+        dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", 0.004)
+
+    write_slices(tmp_path, VALUES, modality="MR", change=philips)
+    image = DicomReader().read(tmp_path)
+    assert np.allclose(image.data.numpy(), VALUES * 1.25)
+    assert np.allclose(image.data.numpy() / image.metadata["philips_scale"], VALUES / 0.004, rtol=1e-5)
