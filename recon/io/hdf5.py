@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from recon.errors import CodedFileError, FileFormatError
+from recon.io.listing import check_is_file
 
 __all__ = ["MAGIC", "MAX_RATIO", "MAX_UNCHECKED", "attribute_text", "dataset", "memory_map", "open_hdf5"]
 
@@ -37,8 +39,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         If it is missing, not HDF5, or damaged; also for damage found inside the block.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    check_is_file(path)
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -68,7 +69,7 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
             raise CodedFileError("RECON-HDF5-UNSAFE", f"{where} is a link; only data inside the file itself are read")
     found = group[name]
     if not isinstance(found, h5py.Dataset):
-        raise FileFormatError(f"{where} is a {type(found).__name__.lower()}, not a dataset")
+        raise CodedFileError("RECON-HDF5-KIND", f"{where} is a {type(found).__name__.lower()}, not a dataset")
     if found.external or found.is_virtual:
         raise CodedFileError(
             "RECON-HDF5-UNSAFE", f"{where} keeps its data in other files; only data inside the file itself are read"
@@ -80,7 +81,25 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
             "RECON-HDF5-UNSAFE",
             f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile",
         )
+    if found.chunks is not None and found.dtype.kind in "biufc" and not _chunks_are_whole(found):
+        raise CodedFileError("RECON-HDF5-DAMAGED", f"{where} stores chunks that are not of the declared size")
     return found
+
+
+def _chunks_are_whole(data: h5py.Dataset) -> bool:
+    """Whether chunks that no filter has packed hold the declared bytes: HDF5 would fill them up with stale memory."""
+    properties = data.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    size = math.prod(data.chunks) * data.id.get_type().get_size()
+    whole = []
+
+    def look(chunk: Any) -> None:
+        used = [code for number, code in enumerate(filters) if not chunk.filter_mask >> number & 1]
+        if all(code in (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32) for code in used):
+            whole.append(chunk.size == size + 4 * used.count(h5py.h5z.FILTER_FLETCHER32))
+
+    data.id.chunk_iter(look)
+    return all(whole)
 
 
 def memory_map(data: h5py.Dataset) -> np.ndarray | None:

@@ -86,6 +86,8 @@ def disagreement(kind: Kind, path: Path, image) -> str | None:
 def _by_pydicom(path: Path, image) -> str:
     """Each frame where its own header says, by PS3.3 C.7.6.2.1.1."""
     whole = pydicom.dcmread(path)
+    if whole.HighBit != whole.BitsStored - 1:
+        raise ValueError("pydicom takes the lowest bits wherever the highest lies")
     pixels = whole.pixel_array
     if pixels.ndim == 2:
         planes = [_plane(pixels, [whole])]
@@ -132,6 +134,8 @@ def _tiles_by_pydicom(path: Path, image) -> str:
 def _by_nibabel(path: Path, image) -> str:
     oracle = nib.load(path)
     values = oracle.get_fdata() if np.isrealobj(oracle.dataobj) else np.asarray(oracle.dataobj)
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
     if image.data.numpy().T.shape != values.shape:
         return f"shape {image.data.shape}"
     if not np.allclose(image.data.numpy().T, values, rtol=1e-5, equal_nan=True):

@@ -165,13 +165,26 @@ def _pyjpegls() -> Callable[[bytes], np.ndarray] | None:
 
 def _run_length(stream: bytes, pixels: Pixels) -> np.ndarray:
     form = np.dtype(f"<{'i' if pixels.signed else 'u'}{pixels.allocated // 8}")
+    if not _segments_are_inside(stream, form.itemsize):
+        raise _cut_off(pixels)
     try:
         values = _rle()(stream, pixels, form)
-    except Exception:  # noqa: BLE001 - each decoder has exceptions of its own
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - each decoder has exceptions of its own, pylibjpeg-rle a Rust panic
         raise _cut_off(pixels) from None
     if values.size != pixels.rows * pixels.columns:
         raise _cut_off(pixels)
     return values.reshape(pixels.rows, pixels.columns)
+
+
+def _segments_are_inside(stream: bytes, count: int) -> bool:
+    """Whether the table of segments, one for each byte of a value, is in order; some decoders follow it anywhere."""
+    if len(stream) < 64:
+        return False
+    declared, *places = struct.unpack_from("<16I", stream)
+    ends = [*places[1:count], len(stream)]
+    return declared == count and places[0] >= 64 and all(a < b for a, b in zip(places, ends, strict=False))
 
 
 @cache
@@ -181,8 +194,9 @@ def _rle() -> Callable[[bytes, Pixels, np.dtype], np.ndarray]:
         packed = codecs.dicomrle_decode
 
         def fast(stream: bytes, pixels: Pixels, form: np.dtype) -> np.ndarray:
-            del pixels
-            return np.frombuffer(packed(stream, form.newbyteorder("<")), form)
+            # With the size told, a segment that runs over it is an error rather than cut.
+            size = pixels.rows * pixels.columns * form.itemsize
+            return np.frombuffer(packed(stream, form.newbyteorder("<"), out=size), form)
 
     except (ImportError, AttributeError):
         try:

@@ -1,0 +1,130 @@
+"""Damage that flipped bytes brought to light, each kind once: refused with a code."""
+
+import struct
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGLosslessSV1
+
+from .faults.catalogue import CASES
+from .faults.scan import CT, VALUES, make
+from .faults.syntaxes import encapsulated
+
+
+def packed(scan, stream, folder):
+    """The scan's first slice with another stream of compressed pixels."""
+    scan.slices[0].PixelData = encapsulate([stream])
+    return scan.save(folder)[0]
+
+
+def rle(change):
+    scan = CASES["rle"].build()
+    del scan.slices[1:]
+    (stream,) = generate_frames(scan.slices[0].PixelData, number_of_frames=1)
+    return scan, change(stream, *struct.unpack_from("<3I", stream))
+
+
+@pytest.mark.parametrize("place", [0, 63, 2**23, 2**31, 2**32 - 1])
+def test_rle_segment_beyond_the_stream(reading, tmp_path, place):
+    """imagecodecs reads there, wherever that is."""
+    scan, stream = rle(lambda stream, *_: stream[:8] + struct.pack("<I", place) + stream[12:])
+    assert reading(packed(scan, stream, tmp_path))["code"] == "RECON-DICOM-TRUNCATED"
+
+
+def test_rle_segment_of_another_length(reading, tmp_path):
+    """A byte that moved from the second segment to the first: together, they are as long as ever."""
+
+    def literal(values):
+        runs = (values[at : at + 128] for at in range(0, len(values), 128))
+        return b"".join(bytes([len(run) - 1]) + run for run in runs)
+
+    def shifted(at):
+        high, low = (VALUES[0] >> 8).astype("u1").tobytes(), (VALUES[0] & 255).astype("u1").tobytes()
+        both = high + low
+        first, second = literal(both[:at]), literal(both[at:])
+        return struct.pack("<16I", 2, 64, 64 + len(first), *[0] * 13) + first + second
+
+    half = VALUES[0].size
+    for at, code in ((half, None), (half + 1, "RECON-DICOM-TRUNCATED"), (half - 1, "RECON-DICOM-TRUNCATED")):
+        scan, stream = rle(lambda *_, at=at: shifted(at))
+        assert reading(packed(scan, stream, tmp_path)).get("code") == code
+
+
+def test_jpeg_lossless_predictions_that_run_astray(reading, tmp_path):
+    """A codestream of 12 bits that decodes to more."""
+    codecs = pytest.importorskip("imagecodecs")
+    scan = encapsulated(JPEGLosslessSV1, lambda p: codecs.ljpeg_encode(p, bitspersample=12), VALUES[:1])
+    assert "code" not in reading(scan.save(tmp_path)[0])
+    wide = bytearray(codecs.ljpeg_encode((VALUES[0].astype(np.uint16) << 3), bitspersample=16))
+    at = wide.index(b"\xff\xc3") + 4
+    assert wide[at] == 16
+    wide[at] = 12
+    assert reading(packed(scan, bytes(wide), tmp_path))["code"] == "RECON-DICOM-TRUNCATED"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_zip_archive_damaged_within_or_packed_unusually(reading, tmp_path, method):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for slice_path in make(VALUES[:3]).save(tmp_path / "scan"):
+            archive.write(slice_path, slice_path.name)
+    if method == zipfile.ZIP_DEFLATED:
+        content = bytearray(path.read_bytes())
+        content[200:208] = b"\xff" * 8
+        path.write_bytes(content)
+    assert reading(path)["code"] == "RECON-IMAGE-UNKNOWN"
+    assert reading(path, reader="dicom_series")["code"] == "RECON-DICOM-ZIP"
+
+
+@pytest.mark.parametrize(("keep", "lose"), [("Slope", "Intercept"), ("Intercept", "Slope")])
+def test_slope_without_intercept(reading, tmp_path, keep, lose):
+    scan = make(VALUES[:3])
+    delattr(scan.slices[1], f"Rescale{lose}")
+    scan.save(tmp_path)
+    answer = reading(tmp_path)
+    assert answer["code"] == "RECON-DICOM-RESCALE"
+    assert f"{keep.lower()} but no {lose.lower()}" in answer["text"]
+
+
+def test_slice_of_an_unknown_kind_is_not_left_out(reading, tmp_path):
+    scan = make(VALUES[:3])
+    first = scan.slices[0]
+    first.SOPClassUID = first.file_meta.MediaStorageSOPClassUID = CT + "9"
+    scan.save(tmp_path)
+    assert reading(tmp_path)["code"] == "RECON-DICOM-KIND"
+
+
+def test_hdf5_chunk_that_lost_its_filter(reading, tmp_path):
+    """HDF5 takes packed bytes for values and fills the chunk up with what memory holds."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image", data=VALUES[:2] % 64, chunks=(1, 20, 28), compression="gzip")
+    assert "code" not in reading(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x01\x01\0\0\0\0\0\0\x01\0") - 8
+    assert content[at] == 11  # the message that describes filters
+    content[at] = 0
+    path.write_bytes(content)
+    assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
+
+
+def test_hdf5_filter_skipped_for_one_chunk(reading, tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        options = {"chunks": (1, 20, 28), "compression": "gzip", "shuffle": True, "fletcher32": True}
+        data = file.create_dataset("image", data=VALUES[:2], **options)
+        raw = VALUES[1].tobytes()
+        data.id.write_direct_chunk((1, 0, 0), raw, filter_mask=0b111)
+    assert "code" not in reading(path)
+    with h5py.File(path, "r+") as file:
+        file["image"].id.write_direct_chunk((1, 0, 0), raw[:-100], filter_mask=0b111)
+    assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
+
+
+def test_hdf5_name_of_a_datatype(reading, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["image"] = np.dtype("<f4")
+    assert reading(tmp_path / "a.h5")["code"] == "RECON-HDF5-KIND"
