@@ -5,11 +5,13 @@ With a second image on the same grid: reference, result and their signed differe
   recon montage dicom_folder/ -o lung.png --window lung
   recon montage study/ --series 2 -o abdomen.png --window soft_tissue
   recon montage reference.nii.gz result.nii.gz -o compared.png --window 40 400 --error 50
+  recon montage dicom_folder/ result.nii.gz -o compared.png --unit HU
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from recon.cli.common import number, positive, status, window_from
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--error", type=number, metavar="RANGE", help="difference that is drawn in full colour")
     parser.add_argument("--at", type=int, nargs=3, metavar=("X", "Y", "Z"), help="voxel where the slices cross")
     parser.add_argument("--size", type=positive, default=360, metavar="PIXELS", help="longest edge of a volume (360)")
+    parser.add_argument("--unit", metavar="HU", help="unit of images whose files tell none, as NIfTI does not")
     add_choices(parser)
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever the files look like")
 
@@ -58,7 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{path} holds a measurement, not an image: reconstruct it first, or draw it by recon view"
             )
-        images.append(item)
+        # Files such as NIfTI tell no unit.
+        unknown = arguments.unit is not None and item.unit == "arbitrary"
+        images.append(replace(item, unit=arguments.unit, quantity=None) if unknown else item)
+    if len(images) == 2 and "arbitrary" in (units := [image.unit for image in images]) and units[0] != units[1]:
+        known = next(unit for unit in units if unit != "arbitrary")
+        raise UsageError(
+            f"one image is in {known}, the other's file tells no unit: if it is the same, add --unit {known}"
+        )
     drawn = montage(*images, window=window, error=arguments.error, at=arguments.at, size=arguments.size)
     with atomic_file(arguments.output) as temporary:
         drawn.picture.save(temporary, format="PNG")

@@ -134,3 +134,15 @@ def test_command_line(tmp_path, capsys):
         assert main([*command, *wrong]) == 2
         assert words in capsys.readouterr().err
     assert main([*command[:-1], str(tmp_path / "m.jpg")]) == 2
+
+
+def test_a_file_that_tells_no_unit(tmp_path, capsys):
+    image = Image(data=torch.zeros(3, 4, 5), affine=np.diag([-1.0, -1, 2, 1]), unit="HU")
+    recon.write(image, tmp_path / "x.hdf5")
+    recon.write(image, tmp_path / "x.nii")
+    words = ["montage", str(tmp_path / "x.hdf5"), str(tmp_path / "x.nii"), "-o", str(tmp_path / "x.png")]
+    assert main(words) == 2
+    assert "if it is the same, add --unit HU" in capsys.readouterr().err
+    assert main([*words, "--unit", "HU"]) == 0
+    assert main([*words, "--unit", "hu"]) == 2
+    assert "did you mean 'HU'" in capsys.readouterr().err
