@@ -174,7 +174,9 @@ class StoredArray:
         if same and stored.flags.aligned and stored.nbytes >= _SMALLEST_MAP:
             return Values(stored, whole and end > stop, sum(map(_not_finite, _pieces(stored))))
         out = np.empty(count, result)
-        odd = sum(self._convert(part, out[at : at + len(part)]) for at, part in _numbered(stored))
+        # Plain integers take one pass; what is scaled or counted stays in the cache between its passes.
+        parts = [(0, stored)] if stored.dtype.kind in "iu" and not self.scaled else _numbered(stored)
+        odd = sum(self._convert(part, out[at : at + len(part)]) for at, part in parts)
         return Values(out, whole and end > stop, odd)
 
     def _unpacked(self, first: int, count: int, result: np.dtype[Any]) -> Values:
