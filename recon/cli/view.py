@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from recon.io import read
-    from recon.io.picture import Planes, grid, planes, save_png, to_bytes
+    from recon.io.picture import Planes, grid, is_inverted, planes, save_png, to_bytes
     from recon.io.windows import window_limits
 
     low, high = arguments.percentiles
@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     window = None if arguments.window is None else window_limits(window_from(arguments.window))
     if arguments.montage is not None and arguments.montage < 1:
         raise UsageError(f"--montage {arguments.montage}: draw at least one slice")
-    views = planes(read(arguments.source, reader=reader_from(arguments.reader)))
+    source = read(arguments.source, reader=reader_from(arguments.reader))
+    views = planes(source)
     count = len(views.values)
     if arguments.montage is not None:
         chosen = np.unique(np.linspace(0, count - 1, min(arguments.montage, count)).round().astype(int)).tolist()
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = [count // 2]
     shown = Planes(views.values[chosen], views.pixel)
     limits = shown.window((low, high)) if window is None else window
+    limits = limits[::-1] if is_inverted(source) else limits
     save_png(grid([to_bytes(plane, *limits) for plane in shown.values]), arguments.output, shown.pixel)
     print(f"{arguments.output}  (black {limits[0]:g}, white {limits[1]:g})")
     return 0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recon.errors import UsageError
 from recon.io.image import Image
+from recon.io.picture import is_inverted
 from recon.io.windows import window_limits
 
 __all__ = ["ERROR_COLOURS", "Montage", "View", "montage", "views"]
@@ -119,6 +120,8 @@ def montage(
         if not (np.isfinite(error) and error > 0):
             raise UsageError(f"the range of differences must be above 0, not {error:g}")
     black, white = _limits(image, shown, window)
+    if is_inverted(image):
+        black, white, notes = white, black, (*notes, "drawn inverted, as the file asks for (MONOCHROME1)")
     extent = max(n * p for view in shown for n, p in zip(view.values.shape[::-1], view.pixel, strict=True))
     panels = []
     for title, column in columns:

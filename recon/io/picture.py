@@ -18,7 +18,7 @@ from recon.io.atomic import atomic_file
 from recon.io.image import Image
 from recon.io.measurement import Measurement
 
-__all__ = ["Planes", "grid", "planes", "save_png", "to_bytes"]
+__all__ = ["Planes", "grid", "is_inverted", "planes", "save_png", "to_bytes"]
 
 Bytes = NDArray[np.uint8]
 DYNAMIC_RANGE = 1e5
@@ -68,9 +68,14 @@ def planes(source: Image | Measurement) -> Planes:
     return _of_image(source) if isinstance(source, Image) else _of_measurement(source)
 
 
+def is_inverted(source: Image | Measurement) -> bool:
+    """Whether large values are meant to be dark, as in many radiographs (DICOM's MONOCHROME1)."""
+    return isinstance(source, Image) and source.metadata.get("photometric") == "MONOCHROME1"
+
+
 def to_bytes(values: NDArray[np.float64], low: float, high: float) -> Bytes:
-    """Map [low, high] to 0 ... 255, rounded and clipped; what is not a number is black."""
-    scaled = (values - low) / (high - low if high > low else 1.0)
+    """Map [low, high] to 0 ... 255, rounded and clipped; what is not a number is black. `low` may be the larger one."""
+    scaled = (values - low) / (high - low if high != low else 1.0)
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1) * 255).astype(np.uint8)
 
 

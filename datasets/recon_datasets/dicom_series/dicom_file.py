@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,12 +90,14 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
         return replace(known, error=damaged)
     notes = ["stored for inverted display (MONOCHROME1); values are as stored"] if _inverted(fields) else []
     notes += ["read as little endian, as assumed: TransferSyntaxUID is missing"] if header.assumed else []
-    times = {"times_s": found.times_s} if found.times_s else {}
+    facts: dict[str, Any] = {"modality": known.modality} | technical(fields)
+    facts |= {"photometric": "MONOCHROME1"} if _inverted(fields) else {}
+    facts |= {"times_s": found.times_s} if found.times_s else {}
     return replace(
         known,
         frames=tuple(found.frames),
         placeless=found.placeless,
-        technical={"modality": known.modality} | technical(fields) | times,
+        technical=facts,
         notes=(*notes, *found.notes),
         suv=uptake_facts(fields) if known.modality == "PT" else {},
     )

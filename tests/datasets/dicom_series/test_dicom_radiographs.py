@@ -5,6 +5,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 import recon
+from recon.cli import main
+from recon.io.montage import montage
 from recon_datasets.dicom_series.scan import scan
 
 from .whole_files import VALUES, code, lps, plate, read, whole
@@ -112,3 +114,19 @@ def test_breast_tomosynthesis_has_a_place(tmp_path):
     image = recon.read(whole(tmp_path, "13.1.3", change))
     assert np.array_equal(image.data.numpy(), VALUES)
     assert np.allclose(lps(image.affine, (0, 0, 5)), [-10, 20, 35])
+
+
+def test_inverted_radiographs_are_drawn_inverted(tmp_path):
+    """What is bright in one picture is as dark in the other."""
+    pillow = pytest.importorskip("PIL.Image")
+    pictures = []
+    for name in ("MONOCHROME1", "MONOCHROME2"):
+        path = whole(tmp_path / name, "1", plate(PhotometricInterpretation=name), VALUES[:1])
+        image = read(path)
+        assert image.metadata.get("photometric") == (name if name == "MONOCHROME1" else None)
+        drawn = montage(image, window=(1500, 3000))
+        assert (drawn.black, drawn.white) == ((3000, 0) if name == "MONOCHROME1" else (0, 3000))
+        assert main(["view", str(path), "-o", str(tmp_path / f"{name}.png"), "--window", "1500", "3000"]) == 0
+        pictures.append(np.asarray(pillow.open(tmp_path / f"{name}.png")).astype(int))
+    assert np.abs(pictures[0] + pictures[1] - 255).max() <= 1
+    assert np.ptp(pictures[0]) > 100
