@@ -64,6 +64,11 @@ def modality_of(image: Image, source: Likeness | None) -> str:
             "the image does not tell its unit, and DICOM holds CT in HU: if it is in HU, say so with --unit HU (unit= "
             "of the writer)"
         )
+    elif stated is None and image.unit == "arbitrary":
+        fix = (
+            "the image does not tell whether it is of CT or MR: name its source with --like (like= of the writer), or "
+            "write .nii.gz"
+        )
     elif stated == "CT" and image.unit == "1/mm":
         fix = "DICOM holds CT in HU, and this image is in 1/mm: tell the attenuation of water, with --water"
     else:
@@ -88,25 +93,30 @@ def stored_integers(image: Image, modality: str) -> tuple[np.ndarray, float]:
             "RECON-DICOM-WRITE-AXES",
             f"DICOM slices hold real ([t,] z, y, x), not {what}: write parts of it, or .nii.gz",
         )
-    volumes = image.shape[0] if image.dims[0] == "t" else 1
-    values = image.data.detach().cpu().double().numpy()
-    values = values.reshape(volumes, -1 if "z" in image.dims else 1, *image.space[-2:])
-    if not np.isfinite(values).all():
-        raise CodedUsageError(
-            "RECON-DICOM-WRITE-VALUES",
-            "the image holds values that are not finite, which DICOM cannot: mask them first",
-        )
-    largest = float(np.abs(values).max(initial=0))
+    planes = image.data.detach().cpu().reshape(-1, *image.space[-2:])
+    largest, whole = 0.0, True
+    for plane in planes:  # one by one: in double precision, all would take four times the image's memory
+        values = plane.double().numpy()
+        if not np.isfinite(values).all():
+            raise CodedUsageError(
+                "RECON-DICOM-WRITE-VALUES",
+                "the image holds values that are not finite, which DICOM cannot: mask them first",
+            )
+        largest = max(largest, float(np.abs(values).max(initial=0)))
+        whole = whole and bool((values == np.rint(values)).all())
     hounsfield = modality == "CT"
     if hounsfield and largest > _LARGEST:
         raise CodedUsageError(
             "RECON-DICOM-WRITE-VALUES", f"values up to {largest:g} HU do not fit 16 bits: clip them first"
         )
-    whole = largest <= _LARGEST and bool((values == np.rint(values)).all())
-    slope = 1.0 if whole else float(2.0 ** np.ceil(np.log2(largest / _LARGEST)))
+    slope = 1.0 if whole and largest <= _LARGEST else float(2.0 ** np.ceil(np.log2(largest / _LARGEST)))
     if hounsfield:
         slope = max(_FINEST, slope)
-    return np.rint(values / slope).astype("<i2"), slope
+    stored = np.empty(tuple(planes.shape), "<i2")
+    for pixels, plane in zip(stored, planes, strict=True):
+        pixels[...] = np.rint(plane.double().numpy() / slope)
+    volumes = image.shape[0] if image.dims[0] == "t" else 1
+    return stored.reshape(volumes, -1, *stored.shape[1:]), slope
 
 
 def attributes(image: Image, modality: str, tilt_deg: float) -> dict[str, Any]:

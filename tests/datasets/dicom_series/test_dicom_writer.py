@@ -152,7 +152,7 @@ SKEWED = AFFINE + np.eye(4, k=1) * [[1], [0], [0], [0]]
 @pytest.mark.parametrize(
     ("image", "code", "message"),
     [
-        (Image(data=FLAT, affine=AFFINE), "KIND", "and of MR images; this one is of modality unknown"),
+        (Image(data=FLAT, affine=AFFINE), "KIND", "whether it is of CT or MR: name its source with --like"),
         (Image(data=FLAT, affine=AFFINE, unit="HU", metadata={"modality": "MR"}), "KIND", "CT images in HU"),
         (Image(data=FLAT, affine=AFFINE, unit="Bq/ml", metadata={"modality": "PT"}), "KIND", "of modality PT"),
         (Image(data=FLAT, affine=AFFINE, unit="1/mm", metadata={"modality": "CT"}), "KIND", "with --water"),
