@@ -22,17 +22,23 @@ def difference(image, values: np.ndarray, affine: np.ndarray, tolerance: float =
     data = image.data.numpy().T
     data = data.reshape(*data.shape, *[1] * (3 - data.ndim))
     values = values.reshape(*values.shape, *[1] * (3 - values.ndim))
-    if data.size != values.size or data.shape[3:] != values.shape[3:]:
+    there = np.linalg.solve(affine, image.affine)  # an index of ours to one of the oracle's
+    whole = np.rint(there)
+    ends = [(0, size - 1) for size in data.shape[:3]]
+    corners = np.array([*np.meshgrid(*ends), np.ones((2, 2, 2))]).reshape(4, 8)
+    if np.abs(affine @ (there - whole) @ corners).max() > tolerance:
         return np.inf
-    index = np.indices(data.shape[:3]).reshape(3, -1)
-    place = image.affine[:3, :3] @ index + image.affine[:3, 3:]
-    other = np.linalg.solve(affine[:3, :3], place - affine[:3, 3:])
-    nearest = np.rint(other).astype(int)
-    if np.abs(affine[:3, :3] @ (other - nearest)).max() > tolerance:
+    turns = whole[:3, :3].copy()
+    flat = np.array(data.shape[:3]) == 1  # where there is one plane, steps do not matter
+    turns[:, flat] = np.sign(turns[:, flat])
+    if not (np.abs(turns).sum(0) == 1).all() or not (np.abs(turns).sum(1) == 1).all():
         return np.inf
-    if (nearest < 0).any() or (nearest.max(axis=1) >= values.shape[:3]).any():
+    order, ways = np.abs(turns).argmax(0), turns.sum(0).astype(int)
+    turned = values.transpose(*order, *range(3, values.ndim))[tuple(slice(None, None, way) for way in ways)]
+    first = np.where(ways > 0, 0, np.array(turned.shape[:3]) - 1)
+    if turned.shape != data.shape or not np.array_equal(whole[:3, 3][order], first):
         return np.inf
-    return float(np.abs(values[tuple(nearest)].ravel() - data[tuple(index)].ravel()).max())
+    return float(np.abs(turned - data).max())
 
 
 def oracle_itk(image) -> tuple[np.ndarray, np.ndarray]:
