@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from pydicom import config
 from pydicom.uid import UID
 
 from recon_datasets.dicom_series.errors import DicomError
@@ -74,7 +75,7 @@ OBJECTS: Mapping[str, Object] = MappingProxyType(
 
 def name_of(storage: str) -> str:
     """Return what a storage class is called; words of the standard, never of the file."""
-    name = UID(storage).name if storage else ""
+    name = UID(storage, config.IGNORE).name if storage else ""  # pydicom would quote what is no identifier
     known = name and name != storage
     return name.removesuffix(" Storage").split(" - ")[0] if known else UNKNOWN
 

@@ -14,6 +14,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID
 
+from recon_datasets.dicom_series.codecs import RLE, frames_of
 from recon_datasets.dicom_series.dicom_file import pixels_in
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import DicomFile, Frame, Kind, Pixels, Times
@@ -77,6 +78,8 @@ def read_picture(
         raise DicomError("RECON-DICOM-BOMB", f"{source.label} declares {size} values but is {source.size} bytes long")
     if 4 * size > limit:
         raise DicomError("RECON-DICOM-LIMIT", f"{where} would take {4 * size} bytes; the limit is {limit:.0f}")
+    if pixels is None and header.length < 0:
+        _check_ends(pixels_in(header, source))
     values = _colours(source, shape) if pixels is None else _greys(pixels, fields)
     times = frame_times(fields, count)
     frames = () if count == 1 else ("frame",) if times is None else ("t",)
@@ -137,6 +140,14 @@ def _greys(pixels: Pixels, fields: Fields) -> NDArray[np.float32]:
             for index, out in enumerate(values)
         )
     return values
+
+
+def _check_ends(pixels: Pixels) -> None:
+    """Refuse codestreams that are cut off: decoders would fill the rest with grey."""
+    source = pixels.source
+    for stream in frames_of(source.read(pixels.offset, source.size - pixels.offset), pixels):
+        if pixels.syntax != RLE and b"\xff\xd9" not in stream[-64:]:
+            raise DicomError("RECON-DICOM-TRUNCATED", f"{source.label} has cut-off pixels; copy it again")
 
 
 def _colours(source: Source, shape: tuple[int, int, int]) -> NDArray[np.float32]:

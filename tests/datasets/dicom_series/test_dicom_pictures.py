@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import generate_uid
 
 import recon
@@ -73,6 +74,16 @@ def test_pictures_are_no_scans_and_scans_no_pictures(tmp_path):
         for name in COLOURS[:2]:
             archive.write(bundled(name), name)
     assert code(tmp_path / "x.zip", kind="picture") == "AMBIGUOUS"
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "examples_jpeg2k.dcm", "SC_rgb_rle.dcm"])
+def test_colours_that_are_cut_off(tmp_path, name):
+    """Inside their frame, so that the file itself is whole: decoders fill the rest with grey."""
+    dataset = pydicom.dcmread(bundled(name))
+    (stream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([stream[: 2 * (len(stream) // 3)]])
+    dataset.save_as(tmp_path / name)
+    assert code(tmp_path / name, kind="picture") == "TRUNCATED"
 
 
 def test_a_picture_bomb(tmp_path):
