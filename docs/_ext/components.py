@@ -60,7 +60,10 @@ def component_page(plugin: Plugin) -> str:
         lines += ["```text", inspect.cleandoc(target.__doc__ or ""), "```", ""]
         lines += parameter_table(target)
         if component.references:
-            lines += ["Sources: " + ", ".join(f"[{doi}](https://doi.org/{doi})" for doi in component.references), ""]
+            links = [
+                f"[{it}]({f'https://doi.org/{it}' if it.startswith('10.') else it})" for it in component.references
+            ]
+            lines += ["Sources: " + ", ".join(links), ""]
     return "\n".join(lines)
 
 

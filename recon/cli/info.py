@@ -127,6 +127,8 @@ def _plain(config: Any) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
+        if all(isinstance(v, str) for v in value):
+            return ", ".join(value)
         return " ".join(f"{v:>12.6g}" if isinstance(v, float) else str(v) for v in value)
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_text(part)}" for name, part in value.items())

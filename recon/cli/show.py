@@ -55,7 +55,7 @@ def _print(entry: Entry) -> None:
     item, plugin = entry.component, entry.plugin
     lines = {
         "plugin": f"{plugin.name} ({plugin.distribution} {plugin.version})",
-        "references": ", ".join(f"https://doi.org/{doi}" for doi in item.references),
+        "references": ", ".join(f"https://doi.org/{it}" if it.startswith("10.") else it for it in item.references),
         "tags": ", ".join(item.tags),
         "licence": item.licence or "",
         "files": ", ".join(item.suffixes),

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recon.cli.common import reader_from, window_from
+from recon.cli.common import status, window_from
+from recon.cli.convert import add_choices, options, reading
 from recon.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="percentiles that become black and white (default 1 99)",
     )
+    add_choices(parser)
     parser.add_argument("--reader", help="reader, by name or YAML config, whatever IN looks like")
 
 
@@ -44,7 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Read, cut, window and write."""
     import numpy as np
 
-    from recon.io import read
     from recon.io.picture import Planes, grid, is_inverted, planes, save_png, to_bytes
     from recon.io.windows import window_limits
 
@@ -54,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     window = None if arguments.window is None else window_limits(window_from(arguments.window))
     if arguments.montage is not None and arguments.montage < 1:
         raise UsageError(f"--montage {arguments.montage}: draw at least one slice")
-    source = read(arguments.source, reader=reader_from(arguments.reader))
+    with status("reading"):
+        source = reading(arguments.source, options(arguments), arguments.reader)
     views = planes(source)
     count = len(views.values)
     if arguments.montage is not None:

@@ -176,7 +176,7 @@ def test_a_batch_that_is_interrupted_says_how_to_go_on(archive, tmp_path, capsys
     assert len(results(out)) == 2
 
 
-def test_choices_of_info_and_montage(archive, tmp_path, capsys):
+def test_choices_of_info_montage_and_view(archive, tmp_path, capsys):
     """A folder of several series, as every study is."""
     assert main(["info", str(archive)]) == 2
     assert "choose with --series N: 1: " in capsys.readouterr().err
@@ -195,6 +195,7 @@ def test_choices_of_info_and_montage(archive, tmp_path, capsys):
     assert main([*words, "--allow-gaps"]) == 0
     assert "note: 1 of 6 slices interpolated" in capsys.readouterr().out
     assert drawn.is_file()
+    assert main(["view", str(archive), "-o", str(drawn), "--series", str(gap), "--allow-gaps"]) == 0
     recon.write(recon.read(drawn), tmp_path / "y.png")
     assert main(["info", str(tmp_path / "y.png"), "--series", "1"]) == 2
     assert "--series does not go with reader 'picture'" in capsys.readouterr().err

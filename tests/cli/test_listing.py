@@ -69,3 +69,8 @@ def test_doctor_reports_versions_and_devices(capsys):
     assert report["distributions"]["recon-toolkit"] != "not installed"
     main(["doctor"])
     assert "torch:" in capsys.readouterr().out
+
+
+def test_sources_that_are_no_doi_are_shown_as_they_are(capsys):
+    assert main(["show", "writer", "dicom_series"]) == 0
+    assert "references:  https://dicom.nema.org/" in capsys.readouterr().out

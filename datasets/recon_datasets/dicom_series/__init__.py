@@ -44,7 +44,7 @@ def recon_components() -> Iterator[Component]:
         kind="writer",
         name="dicom_series",
         target="recon_datasets.dicom_series.writer:DicomWriter",
-        summary="CT slice in HU, or MR slice, as a derived DICOM file, or a volume as a folder of them",
+        summary="CT in HU or MR as derived DICOM: a slice as a file, volumes, also in time, as a folder",
         examples="recon_datasets.dicom_series.examples:writer",
         suffixes=(".dcm", "/"),
         references=("https://dicom.nema.org/medical/dicom/current/output/chtml/part03/sect_A.3.html",),

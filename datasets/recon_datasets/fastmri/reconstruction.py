@@ -43,7 +43,8 @@ class ReconstructionWriter:
             raise UsageError("fastMRI's layout of reconstructions holds magnitudes: write the image without --complex")
         if image.unit != "arbitrary":
             raise UsageError(
-                f"fastMRI's layout of reconstructions does not tell units: write an image in {image.unit} as .nii.gz"
+                "fastMRI's layout of reconstructions does not tell units: write an image in "
+                f"{image.unit} as .hdf5 or .nii.gz"
             )
         if image.dims not in (("z", "y", "x"), ("y", "x")):
             raise UsageError(f"fastMRI's layout of reconstructions holds (z, y, x), not the axes {image.dims}")
