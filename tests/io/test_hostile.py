@@ -104,9 +104,9 @@ def test_05_deflated_bomb(tmp_path, ask):
     content = path.read_bytes()
     start = 144 + struct.unpack_from("<I", content, 140)[0]
     data = zlib.decompress(content[start:], -15)
-    bomb = data[: data.index(b"\xe0\x7f\x10\0")] + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 2**28)
+    bomb = data[: data.index(b"\xe0\x7f\x10\0")] + struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 96 * 2**20)
     packer = zlib.compressobj(1, wbits=-15)
-    parts = [packer.compress(bomb)] + [packer.compress(bytes(2**20)) for _ in range(256)] + [packer.flush()]
+    parts = [packer.compress(bomb)] + [packer.compress(bytes(2**20)) for _ in range(96)] + [packer.flush()]
     path.write_bytes(content[:start] + b"".join(parts))
     assert ask(path) == "RECON-DICOM-BOMB"
 
@@ -181,7 +181,7 @@ def test_14_uneven_steps(tmp_path, ask):
     saved("step_doubles", tmp_path)
     assert ask(tmp_path) in ("RECON-DICOM-UNEVEN", "RECON-DICOM-GAP")
     found = ask(tmp_path, gaps="resample")
-    assert found.data.shape[0] == 15
+    assert found.data.shape[0] == 11
     assert found.notes
 
 
@@ -331,7 +331,7 @@ def test_29_nifti_header(tmp_path, ask):
 def test_30_gzip_bomb(tmp_path, ask):
     path = tmp_path / "a.nii.gz"
     content = gzip.decompress(nifti(path))
-    trailing = gzip.compress(bytes(content) + bytes(200_000_000), 1)
+    trailing = gzip.compress(bytes(content) + bytes(80_000_000), 1)
     path.write_bytes(trailing)
     found = ask(path)
     assert np.array_equal(found.data.numpy(), FEW.T)

@@ -30,8 +30,8 @@ def localizer_inside():
 
 @case("GRID", "AMBIGUOUS")
 def two_matrix_sizes():
-    scan = make(VALUES[:6])
-    rest = make(VALUES[6:, :10, :14], heights=[n * STEP for n in range(6, SLICES)], first=6)
+    scan = make(VALUES[:5])
+    rest = make(VALUES[5:, :10, :14], heights=[n * STEP for n in range(5, SLICES)], first=5)
     scan.slices += rest.slices
     return scan
 

@@ -19,7 +19,7 @@ def slice_missing():
 
 @case("UNEVEN", "GAP")
 def step_doubles():
-    heights = [n * STEP if n < 8 else (8 + 2 * (n - 8)) * STEP for n in range(SLICES)]
+    heights = [n * STEP if n < 6 else (6 + 2 * (n - 6)) * STEP for n in range(SLICES)]
     return make(heights=heights)
 
 
@@ -33,7 +33,7 @@ def slice_twice():
     scan = make()
     copy = pydicom.Dataset(scan.slices[5])
     copy.file_meta = scan.slices[5].file_meta
-    scan.slices.insert(9, copy)
+    scan.slices.insert(8, copy)
     return scan
 
 

@@ -23,7 +23,7 @@ SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 OBLIQUE = tuple(np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0][:2].ravel())
 ROWS_APART, COLUMNS_APART, STEP = 0.8, 0.7, 2.5
 ORIGIN = (-13.25, 21.5, 40.0)
-SLICES, ROWS, COLUMNS = 12, 20, 28
+SLICES, ROWS, COLUMNS = 9, 20, 28
 VALUES = np.random.default_rng(0).integers(0, 4096, (SLICES, ROWS, COLUMNS)).astype(np.int16)
 CT, MR, PET, ENHANCED_CT = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "128", "2.1"))
 
