@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import Pixels
 
-__all__ = ["check_ratio", "decode", "frames_of"]
+__all__ = ["RLE", "check_ratio", "decode", "frames_of"]
 
 RLE = "1.2.840.10008.1.2.5"
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 57, 70)}

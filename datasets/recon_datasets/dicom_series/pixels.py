@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recon_datasets.dicom_series.codecs import check_ratio, decode, frames_of
+from recon_datasets.dicom_series.codecs import RLE, check_ratio, decode, frames_of
 from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.frame import Frame, Pixels
 from recon_datasets.dicom_series.header import DEFLATED
@@ -98,7 +98,7 @@ class _Frames:
         pixels = self.pixels
         if self.streams:
             values = decode(self.streams[index], pixels)
-            return _used_bits(values.copy(), pixels) if pixels.syntax.endswith(".1.2.5") else values
+            return _used_bits(values, pixels) if pixels.syntax == RLE else values
         kind = "f" if pixels.floating else "i" if pixels.signed else "u"
         form = np.dtype(f"{'<' if pixels.little_endian else '>'}{kind}{pixels.allocated // 8}")
         buffer = self.scratch.bytes(pixels.frame_bytes)
