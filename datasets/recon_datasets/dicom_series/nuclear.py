@@ -100,22 +100,17 @@ def read_nuclear(fields: Fields, pixels: Pixels, source: Source) -> tuple[list[F
 
 
 def _vectors(fields: Fields, count: int, source: Source) -> _Vectors:
-    def vector(tag: int, *, needed: bool = False) -> list[int]:
+    def vector(tag: int) -> list[int]:
         values = [int(value) for value in fields.numbers(tag)]
-        if len(values) == count:
-            return values
-        if values or (needed and count > 1):
+        if values and len(values) != count:
             raise DicomError(
                 "RECON-DICOM-MULTIFRAME",
                 f"{source.label} describes {len(values)} of its {count} frames; export it again",
             )
-        return [1] * count
+        return values or [1] * count
 
-    pointer = fields.numbers(0x00280009)
-    pointed = {int(group) << 16 | int(element) for group, element in zip(pointer[::2], pointer[1::2], strict=False)}
-    slices = vector(_SLICE, needed=_SLICE in pointed)
-    times = list(zip(*(vector(tag, needed=tag in pointed) for tag in _TIMES), strict=True))
-    found = _Vectors(vector(_WINDOW), vector(_DETECTOR), slices, [tuple(map(float, time)) for time in times])
+    times = [tuple(map(float, time)) for time in zip(*map(vector, _TIMES), strict=True)]
+    found = _Vectors(vector(_WINDOW), vector(_DETECTOR), vector(_SLICE), times)
     if len(set(zip(*found, strict=True))) != count:
         raise DicomError(
             "RECON-DICOM-MULTIFRAME", f"{source.label} has frames that nothing tells apart; export it again"
