@@ -65,6 +65,16 @@ def test_jpeg_lossless_predictions_that_run_astray(reading, tmp_path):
     assert reading(packed(scan, bytes(wide), tmp_path))["code"] == "RECON-DICOM-TRUNCATED"
 
 
+@pytest.mark.parametrize(("at", "value"), [(4, 140), (4, 17), (9, 3)], ids=["bits", "bit", "colours"])
+def test_jpeg_lossless_of_more_bits_than_a_pixel_has(reading, tmp_path, at, value):
+    """GDCM, where it is the decoder, ends the process."""
+    codecs = pytest.importorskip("imagecodecs")
+    stream = bytearray(codecs.ljpeg_encode(VALUES[0].astype(np.uint16), bitspersample=12))
+    stream[stream.index(b"\xff\xc3") + at] = value
+    scan = encapsulated(JPEGLosslessSV1, lambda _: stream, VALUES[:1])
+    assert reading(scan.save(tmp_path)[0])["code"] == "RECON-DICOM-PIXELS"
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_zip_archive_damaged_within_or_packed_unusually(reading, tmp_path, method):
     path = tmp_path / "scan.zip"

@@ -33,6 +33,7 @@ class _Stream(NamedTuple):
     rows: int
     columns: int
     bits: int
+    components: int
 
 
 def check_ratio(pixels: Pixels, stored: int) -> None:
@@ -92,6 +93,12 @@ def decode(stream: bytes, pixels: Pixels) -> np.ndarray:
             "RECON-DICOM-PIXELS",
             f"{pixels.source.label} holds {found.rows} x {found.columns} pixels but declares {pixels.rows} x "
             f"{pixels.columns}; export it again",
+        )
+    if found.components != 1 or not 2 <= found.bits <= pixels.allocated:  # GDCM writes beyond its memory for more
+        raise DicomError(
+            "RECON-DICOM-PIXELS",
+            f"{pixels.source.label} holds {found.components} x {found.bits} bits a pixel but declares "
+            f"{pixels.allocated}; export it again",
         )
     direct = _direct(pixels.syntax)
     if direct is None:
@@ -253,7 +260,7 @@ def _header(stream: bytes) -> _Stream | None:
     """Return the size that a JPEG, JPEG-LS or JPEG 2000 codestream declares, before anything is allocated for it."""
     if stream[:4] == b"\xff\x4f\xff\x51":
         x, y, x0, y0 = struct.unpack_from(">4I", stream, 8)
-        return _Stream(y - y0, x - x0, (stream[42] & 0x7F) + 1)
+        return _Stream(y - y0, x - x0, (stream[42] & 0x7F) + 1, stream[40] << 8 | stream[41])
     if stream[:2] != b"\xff\xd8":
         return None
     at = 2
@@ -265,7 +272,7 @@ def _header(stream: bytes) -> _Stream | None:
             at += 1
             continue
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            bits, rows, columns = struct.unpack_from(">BHH", stream, at + 4)
-            return _Stream(rows, columns, bits)
+            bits, rows, columns, components = struct.unpack_from(">BHHB", stream, at + 4)
+            return _Stream(rows, columns, bits, components)
         at += 2 + struct.unpack_from(">H", stream, at + 2)[0]
     return None
