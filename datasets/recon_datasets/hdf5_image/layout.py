@@ -1,14 +1,16 @@
-"""The attributes of an image in an HDF5 file.
+"""What an HDF5 file tells of an image beside its values.
 
-Any of them may be missing: ``affine`` (4x4, voxel index to RAS+ mm) or ``voxel_size`` (x, y[, z] in mm), ``unit``.
-Files of recon's own carry ``recon_image``, the version of the layout, and tell everything: ``dims``, names of the axes;
-``dtype``, where HDF5 has no such type; ``quantity``; and ``metadata``, ``notes`` and ``provenance`` in JSON. These are
-believed only beside that mark, checked as `Image` checks them.
+Attributes of the dataset, any of which may be missing: ``affine`` (4x4, voxel index to RAS+ mm) or ``voxel_size``
+(x, y[, z] in mm), ``unit``. Files of recon's own also have the attribute ``recon_image``, the version of the layout,
+and beside the image a dataset ``about``: JSON in UTF-8, as bytes, with ``dims``, ``quantity``, ``metadata``, ``notes``,
+``provenance``, and ``dtype`` where HDF5 has no such type. It is believed only beside that mark, and checked as `Image`
+checks it. Texts of variable length are avoided: the HDF5 library crashes where such a one is damaged.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import torch
 
 from recon.errors import CodedFileError, UsageError
 from recon.io import Image
-from recon.io.hdf5 import attribute_text
+from recon.io.hdf5 import attribute_text, dataset
 from recon.io.image import check_affine
 from recon.io.metadata import UNITS
 from recon.io.provenance import Provenance
@@ -26,8 +28,9 @@ from recon.io.provenance import Provenance
 __all__ = ["MARK", "VERSION", "facts", "store", "typed"]
 
 MARK, VERSION = "recon_image", 1
-_MOST_TEXT = 2**20
-"""Bytes of an attribute: longer ones are none of ours."""
+_ABOUT = "about"
+_MOST_TEXT = 2**24
+"""Bytes of that text: longer ones are none of ours."""
 _TYPES = {
     str(kind).removeprefix("torch."): kind
     for kind in (torch.bool, torch.bfloat16, torch.complex32, torch.uint16, torch.uint32, torch.uint64)
@@ -37,38 +40,26 @@ _TYPES = {
 
 def store(image: Image, data: h5py.Dataset) -> None:
     """Write what an image is beside its values."""
-    found: dict[str, Any] = {
-        MARK: VERSION,
-        "unit": image.unit,
-        "quantity": image.quantity,
-        "dims": " ".join(image.dims),
-    }
+    about: dict[str, Any] = {"dims": image.dims, "quantity": image.quantity}
     kind = str(image.data.dtype).removeprefix("torch.")
     if kind in _TYPES:
-        found["dtype"] = kind
-    if image.affine is not None:
-        found["affine"] = image.affine
-    elif image.voxel_size is not None:
-        found["voxel_size"] = image.voxel_size
-    if image.metadata:
-        found["metadata"] = json.dumps(dict(image.metadata), sort_keys=True)
-    if image.notes:
-        found["notes"] = json.dumps(image.notes)
+        about["dtype"] = kind
+    about |= {"metadata": dict(image.metadata)} if image.metadata else {}
+    about |= {"notes": image.notes} if image.notes else {}
     if image.provenance is not None:
-        found["provenance"] = json.dumps(
-            {
-                "reader": image.provenance.reader,
-                "files": image.provenance.files,
-                "identifiers": dict(image.provenance.identifiers),
-            },
-            sort_keys=True,
-        )
-    for name, value in found.items():
-        data.attrs[name] = value
+        about["provenance"] = asdict(image.provenance)
+    data.attrs[MARK] = VERSION
+    data.attrs["unit"] = np.bytes_(image.unit)
+    if image.affine is not None:
+        data.attrs["affine"] = image.affine
+    elif image.voxel_size is not None:
+        data.attrs["voxel_size"] = image.voxel_size
+    text = json.dumps(about, sort_keys=True).encode()
+    data.parent.create_dataset(_ABOUT, data=np.frombuffer(text, np.uint8))
 
 
 def facts(data: h5py.Dataset, dims: tuple[str, ...], path: Path) -> dict[str, Any]:
-    """Return the arguments of `Image` that a dataset's attributes tell, beside the values.
+    """Return the arguments of `Image` that the file tells, beside the values, and perhaps their ``dtype``.
 
     Parameters
     ----------
@@ -82,22 +73,19 @@ def facts(data: h5py.Dataset, dims: tuple[str, ...], path: Path) -> dict[str, An
     Raises
     ------
     CodedFileError
-        RECON-IMAGE-AFFINE if the place is none, RECON-IMAGE-HEADER if other attributes of our own contradict
-        themselves or are of a later version.
+        RECON-IMAGE-AFFINE if the place is none, RECON-IMAGE-HEADER if a file of our own contradicts itself or is of a
+        later version.
     """
-    own = MARK in data.attrs
-    text = _text(data, "unit", path)
-    found: dict[str, Any] = {"unit": text if text in UNITS else "arbitrary", "dims": dims}
-    if own:
-        found |= _own(data, path)
-    found["affine"], found["voxel_size"] = _place(data, 3 if "z" in found["dims"] else 2, path)
-    return found
+    if MARK in data.attrs:
+        return _own(data, path)
+    text = attribute_text(data, "unit")
+    affine, sizes = _place(data, 3 if "z" in dims else 2, path)
+    return {"unit": text if text in UNITS else "arbitrary", "dims": dims, "affine": affine, "voxel_size": sizes}
 
 
-def typed(values: torch.Tensor, data: h5py.Dataset) -> torch.Tensor:
-    """Return values in the type that a file of our own names."""
-    name = attribute_text(data, "dtype") if MARK in data.attrs else None
-    return values.to(_TYPES[name]) if name in _TYPES else values
+def typed(values: torch.Tensor, kind: str | None) -> torch.Tensor:
+    """Return values in the type of a name, if it is one that HDF5 has not."""
+    return values if kind is None else values.to(_TYPES[kind])
 
 
 def _own(data: h5py.Dataset, path: Path) -> dict[str, Any]:
@@ -107,41 +95,40 @@ def _own(data: h5py.Dataset, path: Path) -> dict[str, Any]:
             "RECON-IMAGE-HEADER",
             f"{path} has another layout version than {VERSION}, which this recon reads: upgrade it",
         )
+    unit = data.attrs.get_id("unit").dtype if "unit" in data.attrs else np.dtype("O")
+    stored = dataset(data.parent, _ABOUT)
     try:
-        origin = json.loads(_text(data, "provenance", path) or "null")
-        metadata = json.loads(_text(data, "metadata", path) or "{}")
+        if stored is None or stored.dtype != np.uint8 or stored.ndim != 1 or stored.size > _MOST_TEXT:
+            raise ValueError("no text of ours")
+        about = json.loads(stored[()].tobytes())
+        if unit.kind != "S" or set(about) - {"dims", "quantity", "metadata", "notes", "provenance", "dtype"}:
+            raise ValueError("not what we write")
+        metadata, origin = about.get("metadata", {}), about.get("provenance")
         found: dict[str, Any] = {
-            "dims": tuple((_text(data, "dims", path) or "").split()),
-            "quantity": _text(data, "quantity", path),
+            "unit": attribute_text(data, "unit"),
+            "dims": tuple(about["dims"]),
+            "quantity": about["quantity"],
             "metadata": {name: tuple(v) if isinstance(v, list) else v for name, v in metadata.items()},
-            "notes": tuple(_sentences(json.loads(_text(data, "notes", path) or "[]"))),
+            "notes": tuple(_sentences(about.get("notes", []))),
         }
         if origin is not None:
             found["provenance"] = Provenance(**origin)
         # Whether all this goes together is for `Image` to say; values do not matter.
-        Image(data=torch.zeros(()).expand(data.shape), unit=str(_text(data, "unit", path)), **found)
-    except (ValueError, TypeError, AttributeError, RecursionError, UsageError):
+        Image(data=torch.zeros(()).expand(data.shape), **found)
+        if about.get("dtype", "bool") not in _TYPES:
+            raise ValueError("no such type")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UsageError):
         raise CodedFileError(
-            "RECON-IMAGE-HEADER", f"{path}: the attributes of the image contradict each other; write the file again"
+            "RECON-IMAGE-HEADER", f"{path}: what it tells of the image contradicts itself; write the file again"
         ) from None
-    return found
+    found["affine"], found["voxel_size"] = _place(data, 3 if "z" in found["dims"] else 2, path)
+    return {**found, "dtype": about.get("dtype")}
 
 
 def _sentences(notes: Any) -> list[str]:
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
         raise ValueError("notes must be a list of sentences")
     return notes
-
-
-def _text(data: h5py.Dataset, name: str, path: Path) -> str | None:
-    if name not in data.attrs:
-        return None
-    # Texts of variable length state the size of a pointer here; what it points to is no longer than the file.
-    long = data.attrs.get_id(name).get_storage_size() > _MOST_TEXT
-    text = None if long else attribute_text(data, name)
-    if long or (text is not None and len(text) > _MOST_TEXT):
-        raise CodedFileError("RECON-IMAGE-HEADER", f"{path}: attribute {name} is too long; write the file again")
-    return text
 
 
 def _place(found: h5py.Dataset, space: int, path: Path) -> tuple[np.ndarray | None, tuple[float, ...] | None]:

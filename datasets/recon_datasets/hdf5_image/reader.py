@@ -80,7 +80,7 @@ class Hdf5ImageReader:
                     "RECON-IMAGE-SIZE", f"{path} declares {found.nbytes} bytes: raise limit_gb of the reader"
                 )
             told = {"provenance": from_files("hdf5_image", path), **facts(found, _DIMS[-found.ndim :], path)}
-            data = typed(torch.from_numpy(_numbers(found[()], path)), found)
+            data = typed(torch.from_numpy(_numbers(found[()], path)), told.pop("dtype", None))
         return Image(data=data, **told)
 
     def _name(self, file: h5py.File) -> str | None:

@@ -19,8 +19,9 @@ __all__ = ["Hdf5ImageWriter"]
 class Hdf5ImageWriter:
     """Writes an image with all that is known of it to an HDF5 file, from which it is read back equal to the last bit.
 
-    The dataset ``image`` holds the values, its attributes the rest: affine in double precision, axes, unit, quantity,
-    technical metadata, notes, and provenance in hashes; the layout is described in `recon_datasets.hdf5_image.layout`.
+    The dataset ``image`` holds the values, its attributes affine, in double precision, and unit, the dataset ``about``
+    the rest: axes, quantity, technical metadata, notes, and provenance in hashes; the layout is described in
+    `recon_datasets.hdf5_image.layout`.
     Nothing names the patient: an `Image` holds no such thing. Equal images give equal files, with the same packages.
 
     Parameters

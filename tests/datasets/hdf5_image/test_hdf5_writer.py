@@ -1,6 +1,7 @@
 """HDF5 files of images: all that an image holds comes back, equal to the last bit; damage and doubt are refused."""
 
 import json
+from collections import Counter
 
 import h5py
 import numpy as np
@@ -97,38 +98,101 @@ def test_the_suffix_h5_is_left_to_others(tmp_path):
         Hdf5ImageWriter().write(Measurement(data=torch.zeros(1, 1, 4)), tmp_path / "z.hdf5")
 
 
+def refused(path) -> None:
+    with pytest.raises(CodedFileError) as error:
+        recon.read(path)
+    assert error.value.code == "RECON-IMAGE-HEADER"
+    assert "SMITH" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("recon_image", 2),
         ("recon_image", "SMITH"),
-        ("dims", "t z y"),
-        ("dims", 3),
-        ("unit", "SMITH"),
-        ("quantity", "SMITH"),
-        ("metadata", "{"),
-        ("metadata", json.dumps({"patient": "SMITH"})),
-        ("metadata", json.dumps({"kvp": {"deep": "SMITH"}})),
-        ("metadata", json.dumps(["SMITH"])),
-        ("metadata", "[" * 100_000),
-        ("notes", json.dumps("SMITH")),
-        ("notes", json.dumps([["SMITH"]])),
-        ("notes", json.dumps(["x" * 2**20])),
-        ("provenance", json.dumps({"reader": "SMITH^JOHN"})),
-        ("provenance", json.dumps({"reader": "nifti", "identifiers": {"file": "SMITH"}})),
-        ("provenance", json.dumps({"reader": "nifti", "identifiers": {"file": 5}})),
-        ("provenance", json.dumps({"reader": "nifti", "files": "SMITH"})),
-        ("provenance", json.dumps({"reader": "nifti", "patient": "SMITH"})),
+        ("recon_image", [1, 1]),
+        ("unit", np.bytes_("SMITH")),
+        ("unit", "HU"),
+        ("unit", 3),
     ],
 )
 def test_attributes_that_are_none_of_ours(tmp_path, name, value):
+    """Nor is a text of variable length, with which a damaged file could crash the library."""
     recon.write(image(), tmp_path / "x.hdf5")
     with h5py.File(tmp_path / "x.hdf5", "r+") as file:
         file["image"].attrs[name] = value
-    with pytest.raises(CodedFileError) as error:
-        recon.read(tmp_path / "x.hdf5")
-    assert error.value.code == "RECON-IMAGE-HEADER"
-    assert "SMITH" not in str(error.value)
+    refused(tmp_path / "x.hdf5")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dims": ["t", "z", "y"]},
+        {"dims": 3},
+        {"dims": None},
+        {"dtype": "SMITH"},
+        {"quantity": "SMITH"},
+        {"quantity": 3},
+        {"patient": "SMITH"},
+        {"metadata": {"patient": "SMITH"}},
+        {"metadata": {"kvp": {"deep": "SMITH"}}},
+        {"metadata": ["SMITH"]},
+        {"notes": "SMITH"},
+        {"notes": [["SMITH"]]},
+        {"provenance": {"reader": "SMITH^JOHN"}},
+        {"provenance": {"reader": "nifti", "identifiers": {"file": "SMITH"}}},
+        {"provenance": {"reader": "nifti", "identifiers": {"file": 5}}},
+        {"provenance": {"reader": "nifti", "files": "SMITH"}},
+        {"provenance": {"reader": "nifti", "patient": "SMITH"}},
+    ],
+)
+def test_what_is_told_that_is_none_of_ours(tmp_path, change):
+    recon.write(image(), tmp_path / "x.hdf5")
+    with h5py.File(tmp_path / "x.hdf5", "r+") as file:
+        about = json.loads(file["about"][()].tobytes()) | change
+        del file["about"]
+        file["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    refused(tmp_path / "x.hdf5")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"{", b"\xff\xfe", b"3", b"[" * 100_000, np.zeros(3), np.zeros((2, 2), np.uint8), np.zeros(2**25, np.uint8), None],
+)
+def test_a_text_that_is_none(tmp_path, text):
+    recon.write(image(), tmp_path / "x.hdf5")
+    with h5py.File(tmp_path / "x.hdf5", "r+") as file:
+        del file["about"]
+        if text is not None:
+            file["about"] = np.frombuffer(text, np.uint8) if isinstance(text, bytes) else text
+    refused(tmp_path / "x.hdf5")
+
+
+def test_many_facts_come_back(tmp_path):
+    """HDF5's attributes end at 64 KiB."""
+    times = tuple(float(t) / 3 for t in range(20_000))
+    long = Image(data=torch.zeros(20_000, 1, 1), dims=("t", "y", "x"), metadata={"times_s": times})
+    recon.write(long, tmp_path / "x.hdf5")
+    assert recon.read(tmp_path / "x.hdf5").metadata["times_s"] == times
+
+
+def test_flipped_bytes_never_crash(tmp_path):
+    """The same image, another that is whole, or a refusal."""
+    recon.write(image(), tmp_path / "x.hdf5")
+    raw, random = bytearray((tmp_path / "x.hdf5").read_bytes()), np.random.default_rng(0)
+    outcomes = Counter()
+    for _ in range(120):
+        changed = raw.copy()
+        for place in random.integers(0, len(raw), 2):
+            changed[place] = random.integers(0, 256)
+        (tmp_path / "y.hdf5").write_bytes(changed)
+        try:
+            recon.read(tmp_path / "y.hdf5")
+            outcomes["read"] += 1
+        except CodedFileError:
+            outcomes["refused"] += 1
+    assert outcomes["read"] > 20
+    assert outcomes["refused"] > 20
 
 
 def test_attributes_of_others_are_left_out(tmp_path):
@@ -136,7 +200,7 @@ def test_attributes_of_others_are_left_out(tmp_path):
     recon.write(image(), tmp_path / "x.hdf5")
     with h5py.File(tmp_path / "x.hdf5", "r+") as file:
         del file["image"].attrs["recon_image"]
-        file["image"].attrs["notes"] = json.dumps(["SMITH^JOHN"])
+        file["image"].attrs["notes"] = "SMITH^JOHN"
     back = Hdf5ImageReader().read(tmp_path / "x.hdf5")
     assert (back.notes, back.metadata, back.dims) == ((), {}, ("t", "z", "y", "x"))
     assert np.array_equal(back.affine, AFFINE)
