@@ -11,7 +11,7 @@ _OPTIONS = (
     (r"\b(choose with) (series|stack)=", r"\1 --\2 N"),
     (r"\b(fill|resample them) with gaps=resample", r"\1 with --allow-gaps"),
     (r"\b(say which with) (reader|writer)=", r"\1 --\2"),
-    (r"`like`|\(like\)", "--like"),
+    (r"`like`", "--like"),
     (r"\b(read it) with (\w+)='?([\w-]+)'?", r"\1 with --reader '{use: READER, \2: \3}'"),
     (r"\b(leave those out) with drop_partial", r"\1 with --reader '{use: READER, drop_partial: true}'"),
     (r"\b(raise) limit_gb of the reader", r"\1 it with --reader '{use: READER, limit_gb: 64}'"),

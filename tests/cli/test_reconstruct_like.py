@@ -96,10 +96,10 @@ def test_what_cannot_be_is_told_before_the_work(source, scan, tmp_path, capsys, 
     error = complaint(capsys, *start, source, "-o", tmp_path / "x.nii.gz")
     assert "--like does not go with writer 'nifti'" in error
     error = complaint(capsys, *start, tmp_path / "none", "-o", tmp_path / "out")
-    assert "none (like) does not exist" in error
+    assert "none, the series of --like, does not exist" in error
     write_slices(tmp_path / "mr", np.ones((2, 5, 5), np.int16), modality="MR")
     error = complaint(capsys, *start, tmp_path / "mr", "-o", tmp_path / "out")
-    assert "RECON-DICOM-WRITE-SOURCE: the image is of modality CT, the series of `like` MR" in error
+    assert "RECON-DICOM-WRITE-SOURCE: the image is of modality CT, the series of --like MR" in error
     error = complaint(capsys, *start, source, "-o", tmp_path / "out", "--unit", "1/mm")
     assert "RECON-DICOM-WRITE-KIND" in error
     error = complaint(capsys, "reconstruct", scan, scan, "--method", "fbp", "-o", tmp_path / "out", "--like", source)

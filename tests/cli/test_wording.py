@@ -16,7 +16,7 @@ from recon.cli.wording import as_options
         ("RECON-DICOM-UNEVEN: resample them with gaps=resample", "resample them with --allow-gaps"),
         ("RECON-IMAGE-READER: say which with reader=", "say which with --reader"),
         ("x fits two writers: say which with writer=", "say which with --writer"),
-        ("out (like) does not exist", "out --like does not exist"),
+        ("out, the series of `like`, does not exist", "out, the series of --like, does not exist"),
         (
             "RECON-DICOM-SYNTAX: or read it with assume=implicit-le if",
             "read it with --reader '{use: dicom_series, assume: implicit-le}' if",

@@ -89,7 +89,7 @@ class Likeness:
             If there is none, they are of several series, or one is damaged.
         """
         if not path.exists():
-            raise FileFormatError(f"{path} (like) does not exist")
+            raise FileFormatError(f"{path}, the series of `like`, does not exist")
         paths = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
         found: list[tuple[Dataset, int]] = []
         for number, file in enumerate(paths, 1):

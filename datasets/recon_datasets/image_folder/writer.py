@@ -53,7 +53,7 @@ class PictureWriter:
         if not (gray or colour):
             axes = ", ".join(image.dims)
             raise UsageError(
-                f"a PNG holds one slice or colour picture, not the axes {axes}: recon view and recon montage draw volumes"
+                f"a PNG holds a slice or a colour picture, not axes {axes}: recon view and recon montage draw volumes"
             )
         if image.data.is_complex():
             raise UsageError("a PNG cannot hold complex values; `recon view` draws the magnitude")
