@@ -21,8 +21,11 @@ __all__ = ["RLE", "check_ratio", "decode", "frames_of"]
 RLE = "1.2.840.10008.1.2.5"
 _JPEG = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 57, 70)}
 _JPEG_LS = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
-_PLUGINS = ("pylibjpeg", "gdcm", "pillow")
-"""Of pydicom's decoders, where none is called directly: JPEG 2000 needs its care for signs, and takes 20 ms a slice."""
+_PLUGINS = ("pylibjpeg", "pillow", "gdcm")
+"""Of pydicom's decoders, where none is called directly: JPEG 2000 needs its care for signs, and takes 20 ms a slice.
+
+GDCM comes last: a damaged lossy JPEG makes it end the process.
+"""
 _FREE_BYTES, _MAX_RATIO = 2**26, 1000
 """Pixel data beyond this size must not shrink by more than this factor in the file."""
 
@@ -102,7 +105,7 @@ def decode(stream: bytes, pixels: Pixels) -> np.ndarray:
         )
     direct = _direct(pixels.syntax)
     if direct is None:
-        return _by_pydicom(stream, pixels)
+        return _by_pydicom(stream, pixels, found.bits)
     try:
         values = direct(stream)
     except Exception:  # noqa: BLE001 - each decoder has exceptions of its own
@@ -223,10 +226,11 @@ def _rle() -> Callable[[bytes, Pixels, np.dtype], np.ndarray]:
     return fast
 
 
-def _by_pydicom(stream: bytes, pixels: Pixels) -> np.ndarray:
+def _by_pydicom(stream: bytes, pixels: Pixels, bits: int) -> np.ndarray:
     try:
         decoder = get_decoder(UID(pixels.syntax))
-        plugins = [name for name in _PLUGINS if name in decoder.available_plugins]
+        able = [name for name in _PLUGINS if bits <= 8 or name != "pillow"]
+        plugins = [name for name in able if name in decoder.available_plugins]
     except NotImplementedError:
         plugins = []
     if not plugins:
