@@ -53,6 +53,39 @@ def test_rle_segment_of_another_length(reading, tmp_path):
         assert reading(packed(scan, stream, tmp_path)).get("code") == code
 
 
+@pytest.mark.parametrize(
+    ("padding", "code"),
+    [
+        (b"\0" * 2, None),
+        (b"\0" * 3, None),
+        (b"\0" * 1000, None),
+        (b"\0\1", "RECON-DICOM-TRUNCATED"),
+        (b"\xff\0", "RECON-DICOM-TRUNCATED"),
+        (b"\5" * 8, "RECON-DICOM-TRUNCATED"),
+    ],
+)
+def test_rle_padding(reading, tmp_path, padding, code):
+    """Some writers append zeros to the last segment, which would decode to more values."""
+    scan, stream = rle(lambda stream, *_: stream + padding)
+    answer = reading(packed(scan, stream, tmp_path), save=tmp_path / "values.npy")
+    assert answer.get("code") == code
+    if code is None:
+        assert np.array_equal(np.load(tmp_path / "values.npy").squeeze(), VALUES[0].astype(np.float32) - 1024)
+
+
+@pytest.mark.parametrize("bits", [13, 14, 15, 16, 21])
+def test_jpeg2000_of_more_bits_than_declared(reading, tmp_path, bits):
+    """The decoder adds half of the range that the codestream states: all values would be shifted."""
+    pytest.importorskip(CASES["jpeg2000"].needs)
+    scan = CASES["jpeg2000"].build()
+    (stream,) = generate_frames(scan.slices[0].PixelData, number_of_frames=1)
+    assert stream[42] == 11  # bits - 1
+    damaged = stream[:42] + bytes([bits - 1]) + stream[43:]
+    del scan.slices[1:]
+    assert "code" not in reading(packed(scan, stream, tmp_path))
+    assert reading(packed(scan, damaged, tmp_path))["code"] == "RECON-DICOM-PIXELS"
+
+
 def test_jpeg_lossless_predictions_that_run_astray(reading, tmp_path):
     """A codestream of 12 bits that decodes to more."""
     codecs = pytest.importorskip("imagecodecs")

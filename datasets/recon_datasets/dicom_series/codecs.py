@@ -104,8 +104,19 @@ def decode(stream: bytes, pixels: Pixels) -> np.ndarray:
             f"{pixels.allocated}; export it again",
         )
     direct = _direct(pixels.syntax)
-    if direct is None:
-        return _by_pydicom(stream, pixels, found.bits)
+    values = _by_pydicom(stream, pixels, found.bits) if direct is None else _signed(direct, stream, pixels, found.bits)
+    # More bits than the header says may hold fewer; if not, one of both is wrong: each would shift the values.
+    low, high = (-1 << pixels.used - 1, (1 << pixels.used - 1) - 1) if pixels.signed else (0, (1 << pixels.used) - 1)
+    if found.bits > pixels.used and not (low <= int(values.min()) and int(values.max()) <= high):
+        raise DicomError(
+            "RECON-DICOM-PIXELS",
+            f"{pixels.source.label} holds {found.bits} bits a pixel but declares {pixels.used}; export it again",
+        )
+    return values
+
+
+def _signed(direct: Callable[[bytes], np.ndarray], stream: bytes, pixels: Pixels, bits: int) -> np.ndarray:
+    """Return what a decoder finds, with its sign."""
     try:
         values = direct(stream)
     except Exception:  # noqa: BLE001 - each decoder has exceptions of its own
@@ -113,8 +124,8 @@ def decode(stream: bytes, pixels: Pixels) -> np.ndarray:
     if values.shape != (pixels.rows, pixels.columns) or values.dtype.kind != "u":
         raise _cut_off(pixels)
     # The codestream knows its own number of bits; headers that contradict it are wrong.
-    shift = values.dtype.itemsize * 8 - found.bits
-    largest = int(values.max()) >> found.bits
+    shift = values.dtype.itemsize * 8 - bits
+    largest = int(values.max()) >> bits
     if not pixels.signed:
         if largest:  # predictions ran astray, from damage on
             raise _cut_off(pixels)
@@ -197,6 +208,17 @@ def _segments_are_inside(stream: bytes, count: int) -> bool:
     return declared == count and places[0] >= 64 and all(a < b for a, b in zip(places, ends, strict=False))
 
 
+def _without_padding(stream: bytes, plane: int) -> bytes:
+    """Return the stream up to the end of its last segment, which fills a plane; the same if not only zeros follow."""
+    count, *places = struct.unpack_from("<16I", stream)
+    at, size = places[count - 1], 0
+    while size < plane and at < len(stream):
+        code = stream[at]
+        size += 257 - code if code > 128 else code + 1 if code < 128 else 0
+        at += 2 if code > 128 else code + 2 if code < 128 else 1
+    return stream if any(stream[at:]) else stream[:at]
+
+
 @cache
 def _rle() -> Callable[[bytes, Pixels, np.dtype], np.ndarray]:
     try:
@@ -205,8 +227,12 @@ def _rle() -> Callable[[bytes, Pixels, np.dtype], np.ndarray]:
 
         def fast(stream: bytes, pixels: Pixels, form: np.dtype) -> np.ndarray:
             # With the size told, a segment that runs over it is an error rather than cut.
-            size = pixels.rows * pixels.columns * form.itemsize
-            return np.frombuffer(packed(stream, form.newbyteorder("<"), out=size), form)
+            size, kind = pixels.rows * pixels.columns * form.itemsize, form.newbyteorder("<")
+            try:
+                planes = packed(stream, kind, out=size)
+            except codecs.DicomrleError:  # also for the zeros that some writers append
+                planes = packed(_without_padding(stream, size // form.itemsize), kind, out=size)
+            return np.frombuffer(planes, form)
 
     except (ImportError, AttributeError):
         try:
