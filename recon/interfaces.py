@@ -144,7 +144,8 @@ class Writer(Protocol):
     """Writes images or measurements in one file format; its Component declares `suffixes`.
 
     A writer that shares its suffix with others may have ``takes(image) -> bool``, which says whether it is for such an
-    item at all: an image, or a measurement.
+    item at all: an image, or a measurement. It may have ``losses(image) -> list[str]``, sentences about what of an
+    item the file does not tell, which ``recon convert`` prints.
     """
 
     def write(self, image: Image | Measurement, path: Path) -> None:

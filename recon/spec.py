@@ -46,7 +46,8 @@ class Component:
         File name endings that a reader or writer handles, with the dot: ``(".nii", ".nii.gz")``; a reader of whole
         folders lists "/".
     companions
-        Endings of the files that a writer leaves beside the one it is asked for, under the same name: ``(".hdr",)``.
+        Endings of the files that a writer leaves, or may leave, beside the one it is asked for, under the same name:
+        ``(".hdr",)``.
     magic
         (offset, bytes) pairs, one of which a reader's files carry; empty when content cannot tell.
     scan

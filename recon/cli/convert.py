@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return run_batch(arguments)
     from recon.io import Measurement, write
+    from recon.io.files import companions, find_writer
 
     with status("reading"):
         item: Image | Measurement | None = reading(arguments.source, options(arguments), arguments.reader)
@@ -97,9 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
     writer = writing(item, arguments.target, writer_options(arguments), arguments.writer)
     with status("writing"):
         write(item, arguments.target, writer=writer)
-    for note in item.notes:
+    entry, chosen = find_writer(arguments.target, item, writer)
+    losses = getattr(chosen, "losses", None)
+    for note in (*item.notes, *([] if losses is None else losses(item))):
         print(f"note: {note}")
-    print(arguments.target)
+    for path in (arguments.target, *companions(entry, arguments.target)):
+        if path.exists():
+            print(path)
     return 0
 
 

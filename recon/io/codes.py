@@ -209,6 +209,10 @@ _IMAGE = {
 }
 
 _NIFTI = {
+    "GRADIENTS": (
+        "A note: the tables of diffusion weighting beside the image, `.bval` and `.bvec`, do not fit it.",
+        "Correct or remove them; the image itself is whole.",
+    ),
     "FORMS": (
         "A note: sform and qform place the image more than 0.1 mm apart; the message says which was taken.",
         "Choose the other with `form` of the reader if it is the right one.",

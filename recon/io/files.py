@@ -11,7 +11,7 @@ import torch
 from recon.building import Config, build
 from recon.errors import CodedFileError, FileFormatError, MissingDependencyError, UsageError
 from recon.interfaces import Reader, Writer
-from recon.io.atomic import atomic_file, atomic_folder, check_folder, check_place
+from recon.io.atomic import atomic_file, atomic_folder, beside, check_folder, check_place, check_stale
 from recon.io.image import Image
 from recon.io.measurement import Measurement
 from recon.registry import Entry, registry
@@ -19,7 +19,9 @@ from recon.registry import Entry, registry
 __all__ = [
     "FOLDER",
     "check_output",
+    "companions",
     "find_reader",
+    "find_writer",
     "is_known",
     "read",
     "reader_name",
@@ -98,7 +100,8 @@ def suffixes(reader: Config) -> tuple[str, ...]:
 def write(image: Image | Measurement, path: str | Path, *, writer: Config | None = None) -> None:
     """Write an image or a measurement to a file; the suffix chooses the format.
 
-    The file appears when it is complete; an existing one is replaced. A name without a suffix is that of a new folder,
+    The file appears when it is complete; an existing one is replaced. Files that go with it, the header of ``.cfl`` or
+    the gradients of ``.nii.gz``, appear together with it or not at all. A name without a suffix is that of a new folder,
     for formats that write one: a DICOM series.
 
     Parameters
@@ -113,25 +116,15 @@ def write(image: Image | Measurement, path: str | Path, *, writer: Config | None
     Raises
     ------
     UsageError
-        If no writer or more than one knows the suffix, or the format cannot hold what is to be written.
+        If no writer or more than one knows the suffix, the format cannot hold what is to be written, or a file that
+        goes with it (``.bval`` of ``.nii.gz``) is there, of another image, and would not be replaced.
     """
     path = Path(path)
-    if writer:
-        entry = registry().find("writer", writer if isinstance(writer, str) else str(writer["use"]))
-        chosen = build("writer", writer)
-    else:
-        entry = _writer(path, image)
-        chosen = build("writer", entry.qualified)
-    place = atomic_folder if _writes_folder(entry, path) else atomic_file
+    entry, chosen = find_writer(path, image, writer)
+    place = atomic_folder(path) if _writes_folder(entry, path) else atomic_file(path, companions(entry, path))
     try:
-        with place(path) as temporary:
-            try:
-                chosen.write(image, temporary)
-                for suffix in entry.component.companions:
-                    temporary.with_suffix(suffix).replace(path.with_suffix(suffix))
-            finally:
-                for suffix in entry.component.companions:
-                    temporary.with_suffix(suffix).unlink(missing_ok=True)
+        with place as temporary:
+            chosen.write(image, temporary)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -156,7 +149,7 @@ def check_output(path: str | Path, like: Image | Measurement | None = None, *, w
         format cannot hold such an item.
     """
     path = Path(path)
-    entry, chosen = _writer_for(path, like, writer)
+    entry, chosen = find_writer(path, like, writer)
     folder = _writes_folder(entry, path)
     if folder:
         check_folder(path)
@@ -169,6 +162,23 @@ def check_output(path: str | Path, like: Image | Measurement | None = None, *, w
         if folder:
             place.mkdir()
         chosen.write(_corners(like) if isinstance(like, Image) else like, place)
+        pairs = zip(companions(entry, path), companions(entry, place), strict=True)
+        check_stale(path, [] if folder else [there for there, written in pairs if not written.exists()])
+
+
+def find_writer(path: Path, item: Image | Measurement | None, writer: Config | None = None) -> tuple[Entry, Writer]:
+    """Return the declaration of the writer that `write` takes, and the writer; parameters and errors as there."""
+    if not writer:
+        entry = _writer(path, item)
+        return entry, build("writer", entry.qualified)
+    name = writer if isinstance(writer, str) else str(writer["use"])
+    return registry().find("writer", name), build("writer", writer)
+
+
+def companions(entry: Entry, path: Path) -> list[Path]:
+    """Return the files that a writer may leave beside a file."""
+    known = [suffix for suffix in entry.component.suffixes if suffix != FOLDER]
+    return [beside(path, ending, known) for ending in entry.component.companions]
 
 
 def _corners(image: Image) -> Image:
@@ -242,15 +252,6 @@ def _unreadable(path: Path, entries: list[Entry]) -> str:
         )
     known = sorted({s for entry in entries for s in entry.component.suffixes if s != FOLDER})
     return f"no reader recognises {path}; known suffixes: {', '.join(known) or 'none'}"
-
-
-def _writer_for(path: Path, item: Image | Measurement | None, writer: Config | None) -> tuple[Entry, Writer]:
-    """Return the declaration of a writer, and the writer."""
-    if not writer:
-        entry = _writer(path, item)
-        return entry, build("writer", entry.qualified)
-    name = writer if isinstance(writer, str) else str(writer["use"])
-    return registry().find("writer", name), build("writer", writer)
 
 
 def _writer(path: Path, item: Image | Measurement | None) -> Entry:

@@ -33,7 +33,8 @@ def recon_components() -> Iterator[Component]:
         kind="writer",
         name="nifti",
         target="recon_datasets.nifti.writer:NiftiWriter",
-        summary="NIfTI image with its affine, .nii or .nii.gz",
+        summary="NIfTI image with its affine, .nii or .nii.gz; diffusion weighting beside it",
         examples="recon_datasets.nifti.examples:writer",
         suffixes=(".nii", ".nii.gz"),
+        companions=(".bval", ".bvec"),
     )

@@ -22,9 +22,14 @@ Form = Literal["standard", "sform", "qform"]
 FORM_TOLERANCE = 0.1
 """Distance in mm by which sform and qform may differ over the volume without a note."""
 
+MOST_TIMES = 2**17
+"""Volumes whose times are listed: a small file can declare billions of volumes."""
+
 _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
 _TO_MM = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}
 _LONGEST = 540  # bytes of a NIfTI-2 header; one of NIfTI-1 has 348
+_TO_S = {8: 1.0, 16: 1e3, 24: 1e6}
+"""Codes of units of time, and how many of it are a second."""
 _GZIP = b"\x1f\x8b"
 _MARKS = (
     (344, b"n+1\0", nib.nifti1.Nifti1Header),
@@ -53,6 +58,8 @@ class Header:
         (x, y, z) in mm.
     space
         What the affine refers to.
+    time_step
+        Step between volumes in s, 0 where it is not known.
     notes
         What is odd.
     """
@@ -63,7 +70,14 @@ class Header:
     affine: np.ndarray | None
     voxel_size: tuple[float, ...]
     space: str | None
+    time_step: float
     notes: tuple[str, ...]
+
+    def times(self, volumes: int) -> tuple[float, ...]:
+        """Return the times of volumes in s after the first; nothing for one volume, and where they are not known."""
+        if not self.time_step or not 1 < volumes <= MOST_TIMES:
+            return ()
+        return tuple(round(number * self.time_step, 9) for number in range(volumes))
 
 
 def is_nifti(path: Path) -> bool:
@@ -117,7 +131,14 @@ def read_header(path: Path, *, form: Form = "standard", limit: int = LIMIT) -> H
     )
     voxels.check(limit)
     affine, space, sizes, notes = _place(header, shape, form, path)
-    return Header(shape, voxels, colours, affine, sizes, space, notes)
+    return Header(shape, voxels, colours, affine, sizes, space, _time_step(header), notes)
+
+
+def _time_step(header: Any) -> float:
+    """Return the step between volumes in s, or 0."""
+    parts = _TO_S.get(int(header["xyzt_units"]) & 0x38)
+    step = float(str(header["pixdim"][4]))  # of single precision, 0.72 is meant, not 0.7200000286
+    return step / parts if parts and math.isfinite(step) and step > 0 else 0.0
 
 
 def _beside(path: Path) -> Path:

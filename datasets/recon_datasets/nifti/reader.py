@@ -11,7 +11,9 @@ from annotated_types import Gt
 
 from recon.errors import CodedFileError
 from recon.io import Image
+from recon.io.metadata import Value
 from recon.io.provenance import from_files
+from recon_datasets.nifti.gradients import read_tables
 from recon_datasets.nifti.header import Form, Header, is_nifti, read_header
 
 __all__ = ["NiftiReader", "read_voxels"]
@@ -25,8 +27,12 @@ class NiftiReader:
     unless the slope is 0. Large uncompressed files are mapped into memory where their type is kept.
 
     The affine is the sform if its code is not 0, else the qform if its is not, else unknown; where the two differ by
-    more than 0.1 mm within the volume, a note says so. Lengths become mm. Nothing else of the header, and none of its
-    extensions, is taken over. Of a gzip stream, exactly the declared bytes are unpacked, and its checksum is compared.
+    more than 0.1 mm within the volume, a note says so. Lengths become mm. Where the header has a step in time with a
+    unit, metadata tell the times of volumes. Nothing else of the header, and none of its extensions, is taken over. Of a gzip stream, exactly the declared bytes are unpacked, and its checksum is compared.
+
+    Tables of diffusion weighting that lie beside the file under its name, ``.bval`` and ``.bvec`` as FSL has them, fill
+    the metadata, with directions turned from the image's axes to RAS+; those that do not fit the image are left out,
+    with the note RECON-NIFTI-GRADIENTS.
 
     Parameters
     ----------
@@ -74,14 +80,18 @@ class NiftiReader:
         values, notes = read_voxels(header, shape, float_only=self.dtype == "float32")
         names = ("x", "y", "z", "t", "channel")[: values.ndim]
         dropped = tuple(axis for axis in range(3, values.ndim) if values.shape[axis] == 1)
+        volumes = shape[3] if len(shape) > 3 else 1
+        tables, beside = read_tables(path, volumes, header.affine)
+        facts: dict[str, Value] = {} if header.space is None else {"coordinate_space": header.space}
+        facts |= {"times_s": times} if (times := header.times(volumes)) else {}
         dims = [name for axis, name in enumerate(names) if axis not in dropped]
         return Image(
             data=torch.from_numpy(np.ascontiguousarray(values.squeeze(dropped).T)),
             affine=header.affine,
             dims=tuple(dims[::-1]),
             voxel_size=None if header.affine is not None else header.voxel_size,
-            metadata={} if header.space is None else {"coordinate_space": header.space},
-            notes=(*header.notes, *notes),
+            metadata=facts | tables,
+            notes=(*header.notes, *notes, *beside),
             provenance=from_files("nifti", path, header.voxels.path),
         )
 

@@ -14,6 +14,7 @@ import torch
 import recon
 from recon.errors import UsageError
 from recon.io import Image, Measurement
+from recon_datasets.nifti.gradients import write_tables
 
 __all__ = ["NiftiWriter"]
 
@@ -27,15 +28,19 @@ with suppress(ImportError):  # the extra `fast`
 
 _CODES = {"scanner": 1, "aligned": 2, "talairach": 3, "mni": 4}
 _NIFTI1_LIMIT = 32767
+EVENNESS = 0.01
+"""Part of a step by which the clock of a volume may be off even steps: scanners round it, some to 2.5 ms."""
 
 
 class NiftiWriter:
-    """Writes ``.nii`` or ``.nii.gz`` with nibabel; nothing of the source but voxels and geometry goes into the file.
+    """Writes ``.nii`` or ``.nii.gz`` with nibabel: voxels, geometry, the step in time, diffusion weighting beside it.
 
     Data (channel, t, z, y, x), of which all but (y, x) may be missing, become the file's (x, y, z, t, v). One axis of
     another name takes the place of t. The affine goes into the sform, and into the qform if it has no shear; NIfTI-1
     keeps float32 of it. An image without an affine gets form codes 0, and its voxel size if it has one. Images of over
-    32767 voxels along an axis become NIfTI-2. Equal images give equal files, with the same packages installed.
+    32767 voxels along an axis become NIfTI-2. Volumes at even times (metadata ``times_s``) get their step in pixdim[4],
+    in seconds, others 0, which is unknown. An image with a b-value for each volume gets FSL's tables ``.bval`` and, if it
+    has directions and an affine, ``.bvec`` beside it, under the same name. Nothing else of the source is written. Equal images give equal files, with the same packages installed.
 
     Parameters
     ----------
@@ -77,11 +82,34 @@ class NiftiWriter:
             file.set_qform(None, 0)
             file.set_sform(None, 0)
         header.set_xyzt_units("mm", "sec")
+        if values.ndim > 3:
+            header["pixdim"][4] = _time_step(image)
         header["descrip"] = f"recon {recon.__version__}".encode()
         if (slope, inter) != (1.0, 0.0):
             # nibabel stores raw integers beside these.
             header.set_slope_inter(slope, inter)
         _save(file, path)
+        write_tables(image, path)
+
+    def losses(self, image: Image | Measurement) -> list[str]:
+        """Return what a file will not tell of an image though the image knows, one sentence each."""
+        times = image.metadata.get("times_s")
+        if isinstance(times, tuple) and len(times) > 1 and isinstance(image, Image) and not _time_step(image):
+            return ["the file does not tell when volumes were measured: NIfTI has even steps in time alone"]
+        return []
+
+
+def _time_step(image: Image) -> float:
+    """Return the mean step in time in s; 0 where it is not known or a volume is off even steps by more than `EVENNESS`."""
+    times = image.metadata.get("times_s")
+    if "t" not in image.dims or not isinstance(times, tuple) or len(times) != image.shape[image.dims.index("t")]:
+        return 0.0
+    seconds = np.array(times, dtype=np.float64)
+    if len(seconds) < 2:
+        return 0.0
+    step = float(seconds[-1] - seconds[0]) / (len(seconds) - 1)
+    even = seconds[0] + step * np.arange(len(seconds))
+    return step if step > 0 and np.abs(seconds - even).max() <= EVENNESS * step else 0.0
 
 
 def _voxels(image: Image) -> np.ndarray:
