@@ -100,7 +100,11 @@ def run(arguments: argparse.Namespace) -> int:
         write(item, arguments.target, writer=writer)
     entry, chosen = find_writer(arguments.target, item, writer)
     losses = getattr(chosen, "losses", None)
-    for note in (*item.notes, *([] if losses is None else losses(item))):
+    said = [*item.notes, *([] if losses is None else losses(item))]
+    if isinstance(writer, dict) and "window" in writer and arguments.window is None and arguments.writer is None:
+        centre, width = writer["window"]
+        said.append(f"black and white at {centre - width / 2:g} and {centre + width / 2:g}; --window chooses others")
+    for note in said:
         print(f"note: {note}")
     for path in (arguments.target, *companions(entry, arguments.target)):
         if path.exists():
@@ -171,6 +175,8 @@ def writing(item: Image | Measurement | None, target: Path, asked: dict[str, Any
     from recon.io.files import writer_name
 
     config = None if writer is None else config_from(writer, "--writer")
+    if config is None and "window" not in asked and item is not None and target.suffix.lower() == ".png":
+        asked = asked | _window_of(item)
     if not asked:
         return config
     config = _with(writer_name(target, item) if config is None else config, asked)
@@ -179,6 +185,15 @@ def writing(item: Image | Measurement | None, target: Path, asked: dict[str, Any
     except ParameterError as error:
         raise _no_option(error, WRITING) from None
     return config
+
+
+def _window_of(item: Image | Measurement) -> dict[str, Any]:
+    """Return the window of a picture for which none is asked; nothing where values are written as they are."""
+    from recon.io import Image
+    from recon.io.windows import own_window
+
+    window = own_window(item) if isinstance(item, Image) else None
+    return {} if window is None else {"window": window}
 
 
 def _centre_width(window: str | tuple[float, float]) -> tuple[float, float]:

@@ -101,8 +101,8 @@ def write(image: Image | Measurement, path: str | Path, *, writer: Config | None
     """Write an image or a measurement to a file; the suffix chooses the format.
 
     The file appears when it is complete; an existing one is replaced. Files that go with it, the header of ``.cfl`` or
-    the gradients of ``.nii.gz``, appear together with it or not at all. A name without a suffix is that of a new folder,
-    for formats that write one: a DICOM series.
+    the gradients of ``.nii.gz``, appear together with it or not at all. A name without a suffix is that of a new
+    folder, for formats that write one: a DICOM series.
 
     Parameters
     ----------

@@ -51,6 +51,7 @@ METADATA: Mapping[str, str] = {
     "times_s": "start of each volume along axis 't' after the first",
     "tube_current_mA": "tube current",
     "water_per_mm": "attenuation in 1/mm that 0 HU stands for",
+    "window": "centre and width of the values from black to white, as a radiograph's file asks for",
 }
 """Technical metadata that may travel with an image. Nothing else does, so no name of a patient can."""
 

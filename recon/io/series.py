@@ -22,7 +22,7 @@ class StackInfo:
     shape
         (t, z, y, x), with t = 1 for a single volume; (frames, y, x) where the frames form no volume.
     voxel_size
-        (x, y, z) in mm; None where it is not known.
+        (x, y, z) in mm, (x, y) of planes without a place, such as radiographs; None where it is not known.
     localizer
         Whether it is a localizer, which is left out where there is anything else.
     problem
@@ -34,7 +34,7 @@ class StackInfo:
     number: int
     kind: str
     shape: tuple[int, ...]
-    voxel_size: tuple[float, float, float] | None
+    voxel_size: tuple[float, ...] | None
     localizer: bool = False
     problem: str | None = None
     message: str = ""

@@ -80,6 +80,15 @@ DIFFUSION = [
     "dcm_qa_philips_enh/In/cl/**/2201_*",
     "dcm_qa_philips_enh/In/cl/**/2301_*",
 ]
+STEPS = {
+    "dcm_qa_sag/In/2_fmri_SagAP": 3.2,
+    "dcm_qa_sag/In/4_DWI_SagAPmosaic": 4.414,
+    "dcm_qa_mosaic/In/ep2d_Asc_2": 3.2,
+    "dcm_qa_philips/In/Magdeburg_2014/fmri": 2.0,
+    "dcm_qa_nih/In/20180918Si/mr_0003": 2.435,
+    "dcm_qa_nih/In/20180918GE/mr_0004": 5.0,
+}
+NO_CLOCK = ["dcm_qa_nih/In/20180918GE/mr_0004"]
 TILTED = {"dcm_qa_ct/In/Philips/S21610/S2010": -18.5, "dcm_qa_ct/In/Philips/S21610/S3010": 16.5}
 UNEVEN = "dcm_qa_ct/In/GE"
 
@@ -201,6 +210,42 @@ def test_diffusion_weighting(tmp_path, name):
     signs = np.sign((world * gradients[:, :count]).sum(axis=0))  # a gradient and its opposite weight alike
     assert np.abs(world - signs * gradients[:, :count])[:, weighted].max() < 1e-4
     assert not gradients[:, ours == 0].any()
+
+
+def in_patient(affine, vectors):
+    """FSL's vectors in RAS+: they are along the axes of the image, the first of which is mirrored where it is not."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return axes @ (vectors * [[-1 if np.linalg.det(axes) > 0 else 1], [1], [1]])
+
+
+@pytest.mark.parametrize("name", DIFFUSION)
+def test_tables_beside_nifti(tmp_path, name):
+    """dcm2niix writes the rows of images in reverse, so tables are compared through both affines."""
+    path = series(name, tmp_path)
+    image = recon.read(path)
+    b_values, vectors, affine = next(iter(converted_with_gradients(path, tmp_path)))
+    recon.write(image, tmp_path / "ours.nii.gz")
+    count, weighted = len(b_values), b_values > 0
+    assert np.abs(np.loadtxt(tmp_path / "ours.bval")[:count] - b_values).max() < 0.5
+    written = nib.load(tmp_path / "ours.nii.gz").affine
+    ours = in_patient(written, np.loadtxt(tmp_path / "ours.bvec"))[:, :count]
+    theirs = in_patient(affine, vectors)
+    theirs = theirs * np.sign((ours * theirs).sum(axis=0))  # a gradient and its opposite weight alike
+    assert np.abs(ours - theirs)[:, weighted].max() < 1e-4
+    again = recon.read(tmp_path / "ours.nii.gz")
+    for key in ("b_values_s_mm2", "gradient_x", "gradient_y", "gradient_z"):
+        assert np.abs(np.subtract(again.metadata[key], image.metadata[key])).max() < 1e-6
+
+
+@pytest.mark.parametrize(("name", "step"), STEPS.items())
+def test_step_in_time(tmp_path, name, step):
+    """dcm2niix writes the repetition time; ours is the mean of the clock, and none where the files have no clock."""
+    path = series(name, tmp_path)
+    recon.write(recon.read(path), tmp_path / "ours.nii.gz")
+    ours = float(nib.load(tmp_path / "ours.nii.gz").header["pixdim"][4])
+    (theirs,) = {round(float(image.header["pixdim"][4]), 3) for image in converted(path, tmp_path).values()}
+    assert theirs == pytest.approx(step, abs=1e-3)
+    assert ours == pytest.approx(theirs, abs=2.5e-3) or (name in NO_CLOCK and ours == 0)
 
 
 def converted_with_gradients(path, tmp_path):

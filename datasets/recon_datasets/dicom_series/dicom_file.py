@@ -20,7 +20,7 @@ from recon_datasets.dicom_series.mosaic import tiles
 from recon_datasets.dicom_series.nuclear import read_nuclear
 from recon_datasets.dicom_series.pixels import check_size
 from recon_datasets.dicom_series.plane import plane_of
-from recon_datasets.dicom_series.radiograph import read_radiograph
+from recon_datasets.dicom_series.radiograph import display_window, read_radiograph
 from recon_datasets.dicom_series.rescale import rescale
 from recon_datasets.dicom_series.source import Source
 from recon_datasets.dicom_series.suv import uptake_facts
@@ -93,6 +93,7 @@ def read_file(source: Source, *, text: bool = False) -> DicomFile | None:
     facts: dict[str, Any] = {"modality": known.modality} | technical(fields)
     facts |= {"photometric": "MONOCHROME1"} if _inverted(fields) else {}
     facts |= {"times_s": found.times_s} if found.times_s else {}
+    facts |= display_window(fields) if OBJECTS[storage].form == "radiograph" else {}
     return replace(
         known,
         frames=tuple(found.frames),

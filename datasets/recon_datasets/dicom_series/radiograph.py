@@ -12,7 +12,7 @@ from recon_datasets.dicom_series.header import Fields
 from recon_datasets.dicom_series.rescale import rescale
 from recon_datasets.dicom_series.source import Source
 
-__all__ = ["Radiograph", "frame_times", "read_radiograph"]
+__all__ = ["Radiograph", "display_window", "frame_times", "read_radiograph"]
 
 _SPACING, _AT_DETECTOR, _OF_FILM = 0x00280030, 0x00181164, 0x00182010
 _MAGNIFICATION = 0x00181114
@@ -74,6 +74,20 @@ def read_radiograph(fields: Fields, pixels: Pixels, source: Source, modality: st
         for index in range(pixels.frames)
     ]
     return Radiograph(frames, times, [note] if note else [])
+
+
+def display_window(fields: Fields) -> dict[str, tuple[float, float]]:
+    """Return the first window of the file, in its values after the rescale, as `Image.metadata`; nothing without one.
+
+    References
+    ----------
+    PS3.3, C.11.2.1.2 (the centre of 1 lies between two whole numbers, hence the halves)
+    """
+    centre, width = fields.numbers(0x00281050)[:1], fields.numbers(0x00281051)[:1]
+    if not centre or not width or not width[0] > 1:
+        return {}
+    exact = fields.word(0x00281056) in ("LINEAR_EXACT", "SIGMOID")
+    return {"window": (centre[0], width[0]) if exact else (centre[0] - 0.5, width[0] - 1)}
 
 
 def pixel_spacing(fields: Fields) -> tuple[tuple[float, float] | None, str]:

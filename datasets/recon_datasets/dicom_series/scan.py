@@ -86,11 +86,13 @@ def _stack(stack: Stack, number: int) -> StackInfo:
             problem=error.code,
             message=error.message,
         )
-    x, y, z = (0.0, 0.0, 0.0) if volume.affine is None else np.linalg.norm(volume.affine[:3, :3], axis=0).tolist()
+    sizes = first.spacing if first.kind.is_flat else None
+    if volume.affine is not None:
+        sizes = tuple(np.linalg.norm(volume.affine[:3, :3], axis=0).tolist())
     return StackInfo(
         number=number,
         kind=stack.label,
         shape=volume.shape,
-        voxel_size=None if volume.affine is None else (x, y, z),
+        voxel_size=sizes,
         localizer=stack.kind.localizer,
     )

@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 
 from recon.errors import UsageError
 from recon.io import Image, Measurement
+from recon.io.picture import is_inverted
 from recon.io.windows import window_limits
 
 __all__ = ["PictureWriter"]
@@ -30,7 +31,8 @@ class PictureWriter:
         8, or 16 (gray only).
     window
         Which values become black and white: a centre and a width, or the name of a window of CT, "soft_tissue", "lung",
-        "bone", "brain" or "liver". What lies outside is clipped, what is not a number is black. By default [0, 1].
+        "bone", "brain" or "liver". What lies outside is clipped, what is not a number is black. A radiograph that is
+        stored for inverted display (MONOCHROME1) is inverted. By default [0, 1], as it is.
     """
 
     def __init__(self, *, bits: Literal[8, 16] = 8, window: str | tuple[float, float] | None = None) -> None:
@@ -63,13 +65,14 @@ class PictureWriter:
             raise UsageError("16-bit PNG is written for gray images only; use bits=8 for colour")
         dtype = np.uint8 if self.bits == 8 else np.uint16
         if self.window is not None:
-            values = self._windowed(values, *window_limits(self.window)).astype(dtype)
+            limits = window_limits(self.window)
+            values = self._windowed(values, *(limits[::-1] if is_inverted(image) else limits)).astype(dtype)
         elif values.dtype != dtype:
             values = self._quantised(values).astype(dtype)
         Pillow.fromarray(np.moveaxis(values, 0, -1).copy() if values.ndim == 3 else values).save(path, format="PNG")
 
-    def _windowed(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
-        scaled = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
+    def _windowed(self, values: np.ndarray, black: float, white: float) -> np.ndarray:
+        scaled = np.clip((values.astype(np.float64) - black) / (white - black), 0, 1)
         return np.rint(np.nan_to_num(scaled, nan=0.0) * (2**self.bits - 1))
 
     def _quantised(self, values: np.ndarray) -> np.ndarray:

@@ -25,17 +25,17 @@ _LARGEST = 2**22
 """Bytes of a table that is read: fifty thousand volumes."""
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """A table that cannot be used, in a few words."""
 
 
 def write_tables(image: Image, path: Path) -> None:
     """Write the tables of an image that is written to `path`; none where it has no b-value for each volume.
 
-    ``.bval`` is one line of b-values in s/mm2. ``.bvec`` is three lines, of unit vectors along the image's own axes, the
-    first of which is reversed where the grid is not mirrored (a positive determinant of the affine): FSL's convention.
-    A grid that is sheared has the axes of the rotation that is closest to it. Vectors of unweighted volumes, and of
-    weighted ones without a direction, are zero; without any direction, or without an affine, there is no ``.bvec``.
+    ``.bval`` is one line of b-values in s/mm2. ``.bvec`` is three lines of unit vectors along the image's own axes, the
+    first of which is reversed where the affine has a positive determinant: FSL's convention. A grid that is sheared has
+    the axes of the rotation that is closest to it. Vectors of unweighted volumes, and of weighted ones without a
+    direction, are zero; without any direction, or without an affine, there is no ``.bvec``.
 
     References
     ----------
@@ -71,10 +71,10 @@ def read_tables(path: Path, volumes: int, affine: np.ndarray | None) -> tuple[di
         numbers = _numbers(table)
         values = [number for row in numbers for number in row]
         if len(values) != volumes or min(len(numbers), max(map(len, numbers))) != 1:
-            raise _Unusable(f"has {len(values)} values for {volumes} volumes")
+            raise _UnusableError(f"has {len(values)} values for {volumes} volumes")
         if min(values) < 0:
-            raise _Unusable("has negative values")
-    except _Unusable as error:
+            raise _UnusableError("has negative values")
+    except _UnusableError as error:
         return {}, (f"RECON-NIFTI-GRADIENTS: the .bval beside the image was left out: it {error}",)
     found: dict[str, Value] = {B_VALUES: tuple(values)}
     try:
@@ -82,8 +82,8 @@ def read_tables(path: Path, volumes: int, affine: np.ndarray | None) -> tuple[di
         if vectors is None:
             return found, ()
         if affine is None:
-            raise _Unusable("is along the axes of an image that does not say where they point")
-    except _Unusable as error:
+            raise _UnusableError("is along the axes of an image that does not say where they point")
+    except _UnusableError as error:
         return found, (f"RECON-NIFTI-GRADIENTS: the .bvec beside the image was left out: it {error}",)
     for name, row in zip(GRADIENTS, _axes(affine) @ vectors, strict=True):
         found[name] = tuple((row + 0.0).tolist())  # no negative zero
@@ -125,14 +125,14 @@ def _line(values: Any) -> str:
 def _numbers(table: Path) -> list[list[float]]:
     """Return the numbers of a text file, line by line."""
     if table.stat().st_size > _LARGEST:
-        raise _Unusable("is too large for a table")
+        raise _UnusableError("is too large for a table")
     try:
         lines = table.read_text(encoding="ascii").replace(",", " ").splitlines()
         rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
     except (ValueError, OSError):  # among them, what is no text
-        raise _Unusable("is no table of numbers") from None
+        raise _UnusableError("is no table of numbers") from None
     if not rows or not all(math.isfinite(number) for row in rows for number in row):
-        raise _Unusable("has no numbers, or some that are not finite")
+        raise _UnusableError("has no numbers, or some that are not finite")
     return rows
 
 
@@ -142,14 +142,14 @@ def _vectors(table: Path, values: list[float]) -> np.ndarray | None:
         return None
     rows = _numbers(table)
     if len({len(row) for row in rows}) != 1:
-        raise _Unusable("has lines of different lengths")
+        raise _UnusableError("has lines of different lengths")
     vectors = np.array(rows)
     # FSL and DIPY take one volume a line, too; three volumes are FSL's three lines.
     vectors = vectors.T if vectors.shape == (len(values), 3) and len(values) != 3 else vectors
     if vectors.shape != (3, len(values)):
-        raise _Unusable(f"has {vectors.shape[0]} lines of {vectors.shape[1]} values for {len(values)} volumes")
+        raise _UnusableError(f"has {vectors.shape[0]} lines of {vectors.shape[1]} values for {len(values)} volumes")
     vectors = vectors * _weighted(values)
     lengths = np.linalg.norm(vectors, axis=0)
     if not ((lengths == 0) | (np.abs(lengths - 1) <= UNIT_TOLERANCE)).all():
-        raise _Unusable("has vectors whose length is neither 0 nor 1")
+        raise _UnusableError("has vectors whose length is neither 0 nor 1")
     return vectors / np.where(lengths == 0, 1.0, lengths)

@@ -28,7 +28,8 @@ class NiftiReader:
 
     The affine is the sform if its code is not 0, else the qform if its is not, else unknown; where the two differ by
     more than 0.1 mm within the volume, a note says so. Lengths become mm. Where the header has a step in time with a
-    unit, metadata tell the times of volumes. Nothing else of the header, and none of its extensions, is taken over. Of a gzip stream, exactly the declared bytes are unpacked, and its checksum is compared.
+    unit, metadata tell the times of volumes. Nothing else of the header, and none of its extensions, is taken over. Of
+    a gzip stream, exactly the declared bytes are unpacked, and its checksum is compared.
 
     Tables of diffusion weighting that lie beside the file under its name, ``.bval`` and ``.bvec`` as FSL has them, fill
     the metadata, with directions turned from the image's axes to RAS+; those that do not fit the image are left out,

@@ -38,9 +38,11 @@ class NiftiWriter:
     Data (channel, t, z, y, x), of which all but (y, x) may be missing, become the file's (x, y, z, t, v). One axis of
     another name takes the place of t. The affine goes into the sform, and into the qform if it has no shear; NIfTI-1
     keeps float32 of it. An image without an affine gets form codes 0, and its voxel size if it has one. Images of over
-    32767 voxels along an axis become NIfTI-2. Volumes at even times (metadata ``times_s``) get their step in pixdim[4],
-    in seconds, others 0, which is unknown. An image with a b-value for each volume gets FSL's tables ``.bval`` and, if it
-    has directions and an affine, ``.bvec`` beside it, under the same name. Nothing else of the source is written. Equal images give equal files, with the same packages installed.
+    32767 voxels along an axis become NIfTI-2. Equal images give equal files, with the same packages installed.
+
+    Volumes at even times (metadata ``times_s``) get their step in pixdim[4], in seconds, others 0, which is unknown. An
+    image with a b-value for each volume gets FSL's table ``.bval`` beside it, under the same name, and, if it has
+    directions and an affine, ``.bvec``. Nothing else of the source is written.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ class NiftiWriter:
 
 
 def _time_step(image: Image) -> float:
-    """Return the mean step in time in s; 0 where it is not known or a volume is off even steps by more than `EVENNESS`."""
+    """Return the mean step in time in s; 0 where it is not known or a volume is off by more than `EVENNESS`."""
     times = image.metadata.get("times_s")
     if "t" not in image.dims or not isinstance(times, tuple) or len(times) != image.shape[image.dims.index("t")]:
         return 0.0
