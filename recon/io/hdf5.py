@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from recon.errors import CodedFileError, FileFormatError
+from recon.io.hdf5_heap import check_attribute, check_values
 from recon.io.listing import check_is_file
 
 __all__ = ["MAGIC", "MAX_RATIO", "MAX_UNCHECKED", "attribute_text", "dataset", "memory_map", "open_hdf5"]
@@ -58,6 +59,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
     FileFormatError
         If it is a group, if the link or the data lead out of this file, or if it declares absurdly more bytes than it
         stores.
+    ValueError
+        If elements of variable length are damaged; `open_hdf5` gives it its code.
     """
     where = f"{group.file.filename}:{name}"
     parts = name.split("/")
@@ -83,6 +86,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         )
     if found.chunks is not None and found.dtype.kind in "biufc" and not _chunks_are_whole(found):
         raise CodedFileError("RECON-HDF5-DAMAGED", f"{where} stores chunks that are not of the declared size")
+    if found.dtype.hasobject:
+        check_values(found)
     return found
 
 
@@ -130,6 +135,12 @@ def memory_map(data: h5py.Dataset) -> np.ndarray | None:
 
 def attribute_text(item: h5py.HLObject, name: str) -> str | None:
     """Return a text attribute, or None if it is missing or not text."""
+    if name not in item.attrs:
+        return None
+    attribute = item.attrs.get_id(name)
+    if attribute.shape != () or attribute.get_type().get_class() != h5py.h5t.STRING:
+        return None
+    check_attribute(item, name)
     value = item.attrs.get(name)
     if isinstance(value, bytes):
         return value.decode(errors="replace")

@@ -9,6 +9,9 @@ import pytest
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGLosslessSV1
 
+from recon_datasets.fastmri.synthetic import write_synthetic
+from recon_datasets.ismrmrd.synthetic import point_encoding, point_readouts, write_points
+
 from .faults.catalogue import CASES
 from .faults.scan import CT, VALUES, make
 from .faults.syntaxes import encapsulated
@@ -171,3 +174,44 @@ def test_hdf5_name_of_a_datatype(reading, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["image"] = np.dtype("<f4")
     assert reading(tmp_path / "a.h5")["code"] == "RECON-HDF5-KIND"
+
+
+def _fastmri(path):
+    write_synthetic(path, slices=1, coils=1, shape=(16, 12), size=(10, 10))
+    with h5py.File(path, "r+") as file:  # as long as those of scanners
+        header = file["ismrmrd_header"][()]
+        del file["ismrmrd_header"]
+        file["ismrmrd_header"] = header + b" " * 2**20
+
+
+def _ismrmrd(path):
+    matrix, fov = (512, 4, 1), (160, 120, 5)
+    write_points(path, point_readouts([(0, 0, 0)], matrix=matrix, fov=fov), point_encoding(matrix, fov))
+
+
+def _text(path):
+    with h5py.File(path, "w") as file:
+        file["image"] = VALUES[:1]
+        file["image"].attrs["unit"] = "HU" + " " * 2**20
+
+
+@pytest.mark.parametrize("write", [_fastmri, _ismrmrd, _text])
+@pytest.mark.parametrize("damage", ["length", "number", "free space", "end"])
+def test_hdf5_heap(reading, tmp_path, write, damage):
+    """HDF5 copies what the heap holds into the memory that the element asks for, or never comes to the heap's end."""
+    path = tmp_path / "a.h5"
+    write(path)
+    assert "code" not in reading(path)
+    content = bytearray(path.read_bytes())
+    heap = content.rindex(b"GCOL")
+    at = content.rindex(struct.pack("<Q", heap)) - 4
+    if damage == "length":
+        content[at : at + 4] = struct.pack("<I", 8)
+    elif damage == "number":
+        content[at + 12] ^= 16
+    elif damage == "free space":
+        content[heap + 16 : heap + 32] = bytes(16)
+    else:
+        content[heap + 8 : heap + 16] = b"\xff" * 8
+    path.write_bytes(content)
+    assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
