@@ -220,7 +220,10 @@ def _expected(measurement: Measurement, operator: Any, arguments: argparse.Names
     complex_ = arguments.complex and operator is not None and operator.complex_input
     # One number, shown as often as there are voxels, so that the image has its size and takes no memory.
     data = torch.zeros((), dtype=torch.complex64 if complex_ else torch.float32)
-    return measurement.image(data.expand(measurement.shape[0], shape[0] or 1, *[size or 1 for size in shape[1:]]))
+    # An operator that takes any size leaves it open; what is cut out of the middle must be there.
+    crop = (1, 1, *(measurement.crop or (1,)))[1 - len(shape) :]
+    sizes = [size or least for size, least in zip(shape[1:], crop, strict=True)]
+    return measurement.image(data.expand(measurement.shape[0], shape[0] or 1, *sizes))
 
 
 def _operator(arguments: argparse.Namespace, measurement: Measurement, source: Path) -> Any:
