@@ -166,7 +166,7 @@ def test_units_can_be_chosen(slice_, tmp_path, capsys):
     hu, mu, other = (recon.read(tmp_path / f"{name}.nii").data for name in ("hu", "mu", "other"))
     assert torch.allclose(hu, (mu / WATER - 1) * 1000, atol=0.01)
     assert torch.allclose(other, (mu / 0.02 - 1) * 1000, atol=0.01)
-    assert "CT images in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "mu.dcm"], capsys)
+    assert "CT in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "mu.dcm"], capsys)
     # A measurement that does not know water stays in 1/mm.
     measurement = recon.read(scan)
     plain = recon.Measurement(data=measurement.data, operator_config=measurement.operator_config, unit="1/mm")
@@ -238,7 +238,7 @@ def test_outputs_that_a_writer_refuses_cost_no_reconstruction(series, slice_, tm
     monkeypatch.setattr("recon.cli.reconstruct.track", lambda parts, _: measured.append(parts) or parts)
     monkeypatch.setattr("recon.cli.simulate.track", lambda parts, _: measured.append(parts) or parts)
     base = ["reconstruct", scan, "--method", "fbp"]
-    assert "holds one slice, this volume has 3: give the name" in complaint([*base, "-o", tmp_path / "x.dcm"], capsys)
+    assert "holds one slice, this image has 3: give the name" in complaint([*base, "-o", tmp_path / "x.dcm"], capsys)
     assert "one gray or colour image" in complaint([*base, "-o", tmp_path / "x.png"], capsys)
     assert "does not tell units" in complaint([*base, "-o", tmp_path / "x.h5"], capsys)
     assert "images in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "x"], capsys)
