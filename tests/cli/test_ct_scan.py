@@ -239,9 +239,9 @@ def test_outputs_that_a_writer_refuses_cost_no_reconstruction(series, slice_, tm
     monkeypatch.setattr("recon.cli.simulate.track", lambda parts, _: measured.append(parts) or parts)
     base = ["reconstruct", scan, "--method", "fbp"]
     assert "holds one slice, this image has 3: give the name" in complaint([*base, "-o", tmp_path / "x.dcm"], capsys)
-    assert "one gray or colour image" in complaint([*base, "-o", tmp_path / "x.png"], capsys)
+    assert "a PNG holds a slice" in complaint([*base, "-o", tmp_path / "x.png"], capsys)
     assert "does not tell units" in complaint([*base, "-o", tmp_path / "x.h5"], capsys)
-    assert "images in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "x"], capsys)
+    assert "CT in HU" in complaint([*base, "--unit", "1/mm", "-o", tmp_path / "x"], capsys)
     assert "does not tell" not in complaint([*base, "--unit", "HU", "-o", tmp_path / "x.png"], capsys)
     assert "not a measurement" in complaint(["simulate", "ct", slice_, "-o", tmp_path / "x.nii"], capsys)
     assert measured == []
