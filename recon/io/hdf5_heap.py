@@ -1,9 +1,9 @@
 """What has no fixed length in an HDF5 file: checked byte by byte before the library follows it.
 
 Values of variable length lie in global heaps; each element is a length, the address of a heap and a number in it. HDF5
-2.0 copies what the heap holds, however long, into memory for what the element states, and reads a heap whose free space
-is zero bytes long for ever. Neither is an error that could be caught. The bytes are laid out as in the HDF5 File Format
-Specification, version 3.0, sections III.E (global heap) and IV.A (object headers).
+2.0 reads a heap whose free space is zero bytes long for ever, which is no error that could be caught; whether it checks
+the lengths of elements depends on its version. The bytes are laid out as in the HDF5 File Format Specification, version
+3.0, sections III.E (global heap) and IV.A (object headers).
 """
 
 from __future__ import annotations

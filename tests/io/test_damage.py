@@ -198,7 +198,7 @@ def _text(path):
 @pytest.mark.parametrize("write", [_fastmri, _ismrmrd, _text])
 @pytest.mark.parametrize("damage", ["length", "number", "free space", "end"])
 def test_hdf5_heap(reading, tmp_path, write, damage):
-    """HDF5 copies what the heap holds into the memory that the element asks for, or never comes to the heap's end."""
+    """HDF5 never comes to the end of some heaps."""
     path = tmp_path / "a.h5"
     write(path)
     assert "code" not in reading(path)
@@ -215,3 +215,17 @@ def test_hdf5_heap(reading, tmp_path, write, damage):
         content[heap + 8 : heap + 16] = b"\xff" * 8
     path.write_bytes(content)
     assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
+
+
+def test_ismrmrd_head_of_another_type(reading, tmp_path):
+    """A float with another bias: h5py loses the place of the lists that follow, and ends the process."""
+    path = tmp_path / "a.h5"
+    _ismrmrd(path)
+    content = bytearray(path.read_bytes())
+    bias = content.index(b"phase_dir") - 4
+    assert content[bias] == 127
+    content[bias] = 95
+    path.write_bytes(content)
+    answer = reading(path)
+    assert "damaged" in answer["text"]
+    assert "code" in answer

@@ -42,6 +42,10 @@ def read_records(file: h5py.File, group: str | None, path: Path) -> tuple[MRDHea
     data = dataset(file, f"{name}/data")
     if data is None or data.ndim != 1:
         raise FileFormatError(f"{path}: '{name}/data' is not a list of readouts")
+    head = data.dtype["head"]
+    if not all(_alike(head[field], HEAD[field]) for field in set(head.names or ()) & set(HEAD.names or ())):
+        # h5py puts what follows such a field elsewhere than it looks for it, and ends the process.
+        raise FileFormatError(f"{path}: the heads of readouts are not of ISMRMRD's types; the file is damaged")
     records = data[:]
     head = records["head"]
     channels, samples = head["active_channels"].astype(np.int64), head["number_of_samples"].astype(np.int64)
@@ -57,6 +61,15 @@ def read_records(file: h5py.File, group: str | None, path: Path) -> tuple[MRDHea
         for part, *shape in zip(records["data"], channels.tolist(), samples.tolist(), strict=True)
     ]
     return header, Readouts(head, values, _trajectories(records, path))
+
+
+def _alike(found: np.dtype, wanted: np.dtype) -> bool:
+    """Whether two types hold the same, wherever their fields lie and in whatever order their bytes."""
+    if found.shape != wanted.shape or found.names != wanted.names:
+        return False
+    if wanted.names:
+        return all(_alike(found[name], wanted[name]) for name in wanted.names)
+    return found.base.kind == wanted.base.kind and found.base.itemsize == wanted.base.itemsize
 
 
 def _trajectories(records: np.ndarray, path: Path) -> list[np.ndarray] | None:
