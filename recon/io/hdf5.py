@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from recon.errors import CodedFileError, FileFormatError
-from recon.io.hdf5_heap import check_attribute, check_values
+from recon.io.hdf5_heap import check_attribute, check_chunks, check_values
 from recon.io.listing import check_is_file
 
 __all__ = ["MAGIC", "MAX_RATIO", "MAX_UNCHECKED", "attribute_text", "dataset", "memory_map", "open_hdf5"]
@@ -84,6 +84,8 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
             "RECON-HDF5-UNSAFE",
             f"{where} declares {declared} bytes but stores {stored}; the file is damaged or hostile",
         )
+    if found.chunks is not None:
+        check_chunks(found)
     if found.chunks is not None and found.dtype.kind in "biufc" and not _chunks_are_whole(found):
         raise CodedFileError("RECON-HDF5-DAMAGED", f"{where} stores chunks that are not of the declared size")
     if found.dtype.hasobject:

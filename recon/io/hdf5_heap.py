@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from h5py import h5t, h5z
 
-__all__ = ["check_attribute", "check_values"]
+__all__ = ["check_attribute", "check_chunks", "check_values"]
 
 _UNDEFINED = 2**64 - 1
 _LAYOUT, _ATTRIBUTE, _CONTINUATION, _ATTRIBUTES_ELSEWHERE = 0x08, 0x0C, 0x10, 0x15
@@ -43,6 +43,27 @@ def check_values(data: h5py.Dataset) -> None:
                 _check(_stored(data, size, content), places, size, content, data.file.userblock_size)
             except (struct.error, IndexError, zlib.error):
                 raise ValueError("references to a heap are damaged") from None
+
+
+def check_chunks(data: h5py.Dataset) -> None:
+    """Check that chunks are made for elements of the dataset's size; HDF5 would write beyond its memory for others.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged there.
+    """
+    size, _ = _form(data.id.get_type())
+    with _bytes(data) as content:
+        try:
+            for kind, message in _messages(data, content):
+                # Layouts of version 4 come with a checksum.
+                if kind == _LAYOUT and message[:2] == b"\3\2":
+                    (found,) = struct.unpack_from("<I", message, 11 + 4 * (message[2] - 1))
+                    if found != size or message[2] != len(data.shape) + 1:
+                        raise ValueError("chunks are not of the size of their elements")
+        except (struct.error, IndexError):
+            raise ValueError("the layout is damaged") from None
 
 
 def check_attribute(item: h5py.HLObject, name: str) -> None:
@@ -183,6 +204,8 @@ def _chunks(data: h5py.Dataset, width: int) -> list[bytes]:
                 part = np.frombuffer(part, np.uint8).reshape(width, -1).T.tobytes()
             else:
                 raise ValueError("references to a heap are packed in a way that is not read")
+        if len(part) != int(np.prod(data.chunks)) * width:
+            raise ValueError("chunks are not of the declared size")
         if len(data.shape) == 1:  # behind the last element lies what it likes
             part = part[: (data.shape[0] - start[0]) * width]
         found.append(part)

@@ -229,3 +229,17 @@ def test_ismrmrd_head_of_another_type(reading, tmp_path):
     answer = reading(path)
     assert "damaged" in answer["text"]
     assert "code" in answer
+
+
+def test_hdf5_chunks_for_larger_elements(reading, tmp_path):
+    """HDF5 writes beyond its memory."""
+    path = tmp_path / "a.h5"
+    _ismrmrd(path)
+    with h5py.File(path) as file:
+        size = file["dataset/data"].dtype.itemsize
+    content = bytearray(path.read_bytes())
+    layout = content.rindex(b"\3\2\2", 0, content.index(b"GCOL"))
+    assert content[layout + 15 : layout + 19] == struct.pack("<I", size)
+    content[layout + 16] = 33
+    path.write_bytes(content)
+    assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
