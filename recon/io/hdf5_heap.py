@@ -191,20 +191,23 @@ def _chunks(data: h5py.Dataset, width: int) -> list[bytes]:
     properties = data.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
     found: list[bytes] = []
-    starts: list[tuple[int, ...]] = []
-    data.id.chunk_iter(lambda chunk: starts.append(chunk.chunk_offset))
-    for start in starts:
+    stored: list[tuple[tuple[int, ...], int]] = []
+    data.id.chunk_iter(lambda chunk: stored.append((chunk.chunk_offset, chunk.size)))
+    whole = int(np.prod(data.chunks)) * width
+    if not filters and any(size != whole for _, size in stored):  # before they are read: beyond the memory for them
+        raise ValueError("chunks are not of the declared size")
+    for start, _ in stored:
         mask, part = data.id.read_direct_chunk(start)
         for number, code in reversed(list(enumerate(filters))):
             if mask >> number & 1:
                 continue
             if code == h5z.FILTER_DEFLATE:
-                part = zlib.decompressobj().decompress(part, int(np.prod(data.chunks)) * width)
+                part = zlib.decompressobj().decompress(part, whole)
             elif code == h5z.FILTER_SHUFFLE:
                 part = np.frombuffer(part, np.uint8).reshape(width, -1).T.tobytes()
             else:
                 raise ValueError("references to a heap are packed in a way that is not read")
-        if len(part) != int(np.prod(data.chunks)) * width:
+        if len(part) != whole:
             raise ValueError("chunks are not of the declared size")
         if len(data.shape) == 1:  # behind the last element lies what it likes
             part = part[: (data.shape[0] - start[0]) * width]

@@ -231,7 +231,8 @@ def test_ismrmrd_head_of_another_type(reading, tmp_path):
     assert "code" in answer
 
 
-def test_hdf5_chunks_for_larger_elements(reading, tmp_path):
+@pytest.mark.parametrize("where", ["layout", "index"])
+def test_hdf5_chunks_for_larger_elements(reading, tmp_path, where):
     """HDF5 writes beyond its memory."""
     path = tmp_path / "a.h5"
     _ismrmrd(path)
@@ -240,6 +241,8 @@ def test_hdf5_chunks_for_larger_elements(reading, tmp_path):
     content = bytearray(path.read_bytes())
     layout = content.rindex(b"\3\2\2", 0, content.index(b"GCOL"))
     assert content[layout + 15 : layout + 19] == struct.pack("<I", size)
-    content[layout + 16] = 33
+    index = struct.unpack_from("<Q", content, layout + 3)[0] + 24  # its first key: bytes of a chunk
+    assert content[index : index + 4] == struct.pack("<I", size)
+    content[layout + 16 if where == "layout" else index + 1] = 33
     path.write_bytes(content)
     assert reading(path)["code"] == "RECON-HDF5-DAMAGED"
