@@ -33,11 +33,24 @@ class ReconError(Exception):
     exit_code = 2
 
 
+class _CodedError(ReconError):
+    """An error whose text begins with a code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}")
+
+    def __reduce__(self) -> tuple[type[_CodedError], tuple[str, str]]:
+        """Pickle by the two arguments."""
+        return type(self), (self.code, self.message)
+
+
 class UsageError(ReconError):
     """A call or a command that cannot mean anything sensible."""
 
 
-class CodedUsageError(UsageError):
+class CodedUsageError(_CodedError, UsageError):
     """What cannot be written without a loss or a lie, with a code that is stable, for scripts.
 
     Parameters
@@ -47,15 +60,6 @@ class CodedUsageError(UsageError):
     message
         The sentence that tells the fix.
     """
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        self.message = message
-        super().__init__(f"{code}: {message}")
-
-    def __reduce__(self) -> tuple[type[CodedUsageError], tuple[str, str]]:
-        """Pickle by the two arguments."""
-        return type(self), (self.code, self.message)
 
 
 class ComponentError(ReconError):
@@ -70,7 +74,7 @@ class FileFormatError(ReconError):
     """A file that is missing, unreadable, or not laid out as its format asks."""
 
 
-class CodedFileError(FileFormatError):
+class CodedFileError(_CodedError, FileFormatError):
     """A file that cannot be read without risk of a wrong image, with a code that is stable, for scripts.
 
     The text never holds values of the file's text fields, which may name the patient.
@@ -82,15 +86,6 @@ class CodedFileError(FileFormatError):
     message
         The sentence that tells the fix.
     """
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        self.message = message
-        super().__init__(f"{code}: {message}")
-
-    def __reduce__(self) -> tuple[type[CodedFileError], tuple[str, str]]:
-        """Pickle by the two arguments."""
-        return type(self), (self.code, self.message)
 
 
 class CheckpointError(ReconError):
