@@ -40,8 +40,10 @@ def pinv() -> list[Example]:
 def tv() -> list[Example]:
     """Several coils, and projections of a real image."""
     return [
-        Example(params={"weight": 1e-3}, operator=COILS, shape=(2, 1, 20, 21), complex=True, name="coils"),
-        Example(params={"weight": 1e-2}, operator=RADON, shape=(2, 2, 20, 17), name="projections"),
+        Example(
+            params={"weight": 1e-3, "iterations": 40}, operator=COILS, shape=(2, 1, 20, 21), complex=True, name="coils"
+        ),
+        Example(params={"weight": 1e-2, "iterations": 40}, operator=RADON, shape=(2, 2, 20, 17), name="projections"),
         Example(
             params={"weight": 1e-3, "constraint": "real"}, operator=FOURIER, shape=(2, 1, 15, 12), name="real image"
         ),
