@@ -52,10 +52,10 @@ _BAD_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirector
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``recon``; returns the exit code: 0 done, 1 a failed run, 2 bad usage or input, 130 interrupted."""
-    if argv is None:  # the program itself, before torch is loaded
-        # Threads that spin while they wait take processors from whoever needs them: a training beside other jobs took
-        # nine times the processor time. On an idle machine a training takes the same, small operations up to 1.4 times.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if argv is None and "OMP_WAIT_POLICY" not in os.environ:  # the program itself, before torch is loaded
+        # GNU's threads spin for a millisecond before they sleep, which takes processors from whoever needs them: beside
+        # other jobs a training took up to nine times the processor time. On an idle machine much less is enough.
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:

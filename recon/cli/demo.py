@@ -1,6 +1,6 @@
 """Reconstruct real MRI and CT images with classical methods and with networks trained on the spot.
 
-Takes about two minutes on two cores, offline, and writes a report, pictures and NIfTI files to a folder, whose
+Takes two to five minutes on two cores, offline, and writes a report, pictures and NIfTI files to a folder, whose
 report is named last.
 
   recon demo
