@@ -1,7 +1,5 @@
 """What private elements of makers tell: field maps, diffusion weighting; and what lies beside images in a series."""
 
-import struct
-
 import numpy as np
 import pytest
 from pydicom import Sequence
@@ -13,6 +11,8 @@ from recon_datasets.dicom_series.errors import DicomError
 from recon_datasets.dicom_series.reader import DicomReader
 from recon_datasets.dicom_series.scan import scan
 from recon_datasets.dicom_series.synthetic import write_slices
+
+from .csa_header import csa
 
 VALUES = np.random.default_rng(7).integers(0, 3000, (6, 5, 7)).astype(np.int16)
 DIRECTIONS = np.array([[0.6, 0.0, 0.8], [0.0, -1.0, 0.0]])  # LPS
@@ -94,17 +94,6 @@ def test_real_world_values_in_hertz(tmp_path, unit, slope, expected):
     assert image.unit == expected
     assert (image.quantity == "field") == (expected == "Hz")
     assert np.array_equal(image.data.numpy(), VALUES[0] * 0.5 - 500)
-
-
-def csa(numbers):
-    """A CSA header with elements of numbers."""
-    out = b"SV10\4\3\2\1" + struct.pack("<II", len(numbers), 77)
-    for name, values in numbers.items():
-        out += name.encode().ljust(64, b"\0") + struct.pack("<I4sIII", 1, b"FD\0\0", 0, len(values), 77)
-        for value in values:
-            text = f"{value:.8f}".encode() + b"\0"
-            out += struct.pack("<4I", len(text), len(text), 77, len(text)) + text.ljust(-(-len(text) // 4) * 4, b"\0")
-    return out
 
 
 def standard(dataset, b, direction):

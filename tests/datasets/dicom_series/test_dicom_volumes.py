@@ -16,6 +16,8 @@ import recon
 from recon_datasets.dicom_series import DicomError, DicomReader, write_slices
 from recon_datasets.dicom_series.scan import scan
 
+from .csa_header import csa
+
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 3000, (6, 5, 7)).astype(np.int16)
 HU = VALUES.astype(np.float32) - 1024
@@ -286,17 +288,6 @@ def test_uptake_needs_what_it_needs(tmp_path, changes):
 
 
 # Containers.
-
-
-def csa(numbers):
-    """A CSA header with elements of numbers."""
-    out = b"SV10\4\3\2\1" + struct.pack("<II", len(numbers), 77)
-    for name, values in numbers.items():
-        out += name.encode().ljust(64, b"\0") + struct.pack("<I4sIII", 1, b"FD\0\0", 0, len(values), 77)
-        for value in values:
-            text = f"{value:.8f}".encode() + b"\0"
-            out += struct.pack("<4I", len(text), len(text), 77, len(text)) + text.ljust(-(-len(text) // 4) * 4, b"\0")
-    return out
 
 
 @pytest.mark.parametrize("sign", [1, -1])
