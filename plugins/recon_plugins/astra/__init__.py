@@ -15,7 +15,7 @@ def recon_components() -> Iterator[Component]:
         kind="operator",
         name="astra",
         target="recon_plugins.astra.operators:AstraProjection",
-        summary="Line integrals by the ASTRA Toolbox, for the scan of any two-dimensional projector",
+        summary="Line integrals by the ASTRA Toolbox, for the scan of any projector of images or, on CUDA, of volumes",
         examples="recon_plugins.astra.examples:astra",
         requires=("astra",),
         extra="astra",

@@ -1,4 +1,4 @@
-"""Scans as ASTRA describes them."""
+"""Scans in the plane as ASTRA describes them to its kernels of the processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recon.errors import UsageError
 
-__all__ = ["projection_geometry", "volume_geometry"]
+__all__ = ["plane_vectors", "projection_geometry", "volume_geometry"]
 
 
 def volume_geometry(grid: Any) -> dict[str, Any]:
@@ -24,10 +24,10 @@ def volume_geometry(grid: Any) -> dict[str, Any]:
     import astra
 
     if len(grid.size) != 2:
-        raise UsageError("astra takes two-dimensional projectors: its three-dimensional kernels need CUDA alone")
+        raise UsageError("astra projects volumes on CUDA only: take model 'cuda'")
     (height, width), (dy, dx), (x, y) = grid.size, grid.pixel, grid.centre
     if not math.isclose(dy, dx):
-        raise UsageError(f"astra needs square pixels, got {dy:g} x {dx:g} mm")
+        raise UsageError(f"astra needs square pixels, got {dy:g} x {dx:g} mm: take model 'cuda'")
     half = width * dx / 2, height * dy / 2
     made: dict[str, Any] = astra.create_vol_geom(height, width, x - half[0], x + half[0], y - half[1], y + half[1])
     return made
@@ -49,7 +49,7 @@ def projection_geometry(geometry: Any, *, vectors: bool = True) -> dict[str, Any
     made: dict[str, Any]
     if vectors:
         kind = "fanflat_vec" if fan else "parallel_vec"
-        made = astra.create_proj_geom(kind, geometry.bins, _vectors(geometry, fan))
+        made = astra.create_proj_geom(kind, geometry.bins, plane_vectors(geometry))
         return made
     distances = (geometry.source_distance, geometry.detector_distance) if fan else ()
     kind = "fanflat" if fan else "parallel"
@@ -57,14 +57,15 @@ def projection_geometry(geometry: Any, *, vectors: bool = True) -> dict[str, Any
     return made
 
 
-def _vectors(geometry: Any, fan: bool) -> NDArray[np.float64]:
-    """For each view: the source or the ray's direction, the detector's centre, the step from bin to bin, (A, 6)."""
+def plane_vectors(geometry: Any) -> NDArray[np.float64]:
+    """Return for each view the source or direction, the detector's centre, the step from bin to bin: (A, 6), in mm."""
     theta = np.asarray(geometry.angles, np.float64)
     along = np.stack([-np.sin(theta), np.cos(theta)], 1)
     across = np.stack([np.cos(theta), np.sin(theta)], 1)
     tilt = getattr(geometry, "tilt", 0.0)
     step = math.cos(tilt) * across + math.sin(tilt) * along
     centre = geometry.offset * step
+    fan = hasattr(geometry, "source_distance")
     if fan:
         centre = centre + geometry.detector_distance * along
     source = -geometry.source_distance * along if fan else along

@@ -11,7 +11,10 @@ from torch import Tensor
 from recon.errors import UsageError
 from recon.operators import LinearOperator
 from recon.schema import Part
+from recon_plugins.astra.cuda_projector import CudaProjector
+from recon_plugins.astra.cuda_scan import check_cuda_scan
 from recon_plugins.astra.geometry import projection_geometry, volume_geometry
+from recon_plugins.astra.processor import ProcessorRun
 
 __all__ = ["AstraProjection"]
 
@@ -19,26 +22,34 @@ Model = Literal["linear", "line", "strip", "cuda"]
 
 
 class AstraProjection(LinearOperator, adjoint_as_backward=True):
-    """Line integrals in mm by the ASTRA Toolbox, for the scan of another projector.
+    """Line integrals in mm by the ASTRA Toolbox, for the scan of another projector of images or volumes.
 
-    ASTRA computes in single precision, one image at a time and, but for ``cuda``, on one thread of the processor, where
-    its adjoint is exact. The backward of either side is the other.
+    ASTRA computes in single precision. ``linear``, ``line`` and ``strip`` run on one thread of the processor, one image
+    at a time; their adjoint is exact. ``cuda`` interpolates along one ray a bin in textures, whose fractions have 8
+    bits, and its back-projection interpolates each view at the voxels' centres: near the adjoint (some 1e-2), but not
+    exactly it. For iterations that need a matched pair take recon's own projectors. With ``cuda``, tensors of the GPU
+    stay there, a batch of images along parallel rays is one call, and tensors of the processor, of which ASTRA brings
+    part after part to the GPU, may be larger than its memory. The backward of either side is the other.
 
-    Shapes: x (batch, channel, H, W) -> y (batch, channel, A, D), real or complex.
+    Shapes: x (batch, channel, H, W) -> y (batch, channel, A, D); of volumes x (batch, channel, D, H, W) -> y (batch,
+    channel, A, R, C). Real or complex.
 
     Parameters
     ----------
     projector
-        A two-dimensional projector, such as `radon`, `fan_beam` or `ray_transform`: its grid and geometry are taken.
+        A projector such as `radon`, `fan_beam` or `ray_transform`, or of volumes `cone_beam` and its like: its grid and
+        geometry are taken.
     model
         ASTRA's kernel: ``linear`` (Joseph's interpolation, parallel beams only), ``line`` (lengths within pixels),
-        ``strip`` (areas within strips; of fans, only with a centred detector), or ``cuda`` (interpolation on a GPU,
-        whose adjoint is not exact).
+        ``strip`` (areas within strips; of fans, only with a centred detector), all of images with square pixels, or
+        ``cuda`` (of any pixels or voxels; curved detectors of volumes only; astra-toolbox 2.4.1 or later).
 
     Raises
     ------
     UsageError
-        If ASTRA has no such kernel for the scan: pixels that are not square, curved detectors, three dimensions.
+        If ASTRA has no such kernel for the scan; at first use, if ``cuda`` finds no CUDA or ASTRA is too old for it.
+    RunError
+        If ASTRA fails on the GPU, such as for lack of memory.
 
     References
     ----------
@@ -57,70 +68,54 @@ class AstraProjection(LinearOperator, adjoint_as_backward=True):
                 f"astra needs a projector with geometry and grid, such as radon, not {type(projector).__name__}"
             )
         self.geometry, self.grid = geometry, grid
+        self.input_shape, self.output_shape = projector.input_shape, projector.output_shape
+        self.size = tuple(grid.size)
+        bins = geometry.bins if isinstance(geometry.bins, tuple) else (geometry.bins,)
+        self.sinogram_size = (len(geometry.angles), *bins)
+        self._cuda: CudaProjector | None = None
+        if model == "cuda":
+            check_cuda_scan(geometry, grid)
+            return
+        self._volume = volume_geometry(grid)
         fan = hasattr(geometry, "source_distance")
         if fan and model == "linear":
             raise UsageError("astra's linear model is of parallel beams: take model 'line' for a fan")
         centred = geometry.offset == 0 and getattr(geometry, "tilt", 0) == 0
         if fan and model == "strip" and not centred:
             raise UsageError("astra's strip model of fans takes centred detectors only: take model 'line'")
-        self.input_shape, self.output_shape = projector.input_shape, projector.output_shape
-        self.size = tuple(grid.size)
-        self.sinogram_size = (len(geometry.angles), geometry.bins)
-        self._volume = volume_geometry(grid)
         self._scan = projection_geometry(geometry, vectors=not (fan and centred))
-        self._kernel = f"{model}_fanflat" if fan and model != "cuda" else model
+        self._kernel = f"{model}_fanflat" if fan else model
 
     def forward(self, x: Tensor) -> Tensor:
-        """Project. Shapes: x (batch, channel, H, W) -> y (batch, channel, A, D)."""
+        """Project. Shapes: x (batch, channel, H, W) -> y (batch, channel, A, D); also of volumes."""
         return self._map(x, self.size, self.sinogram_size, forward=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Back-project without a filter. Shapes: y (batch, channel, A, D) -> x (batch, channel, H, W)."""
+        """Back-project, unfiltered. Shapes: y (batch, channel, A, D) -> x (batch, channel, H, W); also of volumes."""
         return self._map(y, self.sinogram_size, self.size, forward=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave ASTRA's objects out of pickles and copies."""
+        return {**self.__dict__, "_cuda": None}
+
     def _map(self, x: Tensor, before: tuple[int, ...], after: tuple[int, ...], *, forward: bool) -> Tensor:
-        if x.ndim != 4 or tuple(x.shape[2:]) != before:
-            kind = "image" if forward else "sinogram"
+        if x.ndim != 2 + len(before) or tuple(x.shape[2:]) != before:
+            kind = ("volume" if len(self.size) == 3 else "image") if forward else "sinogram"
             raise UsageError(f"{kind} (batch, channel, ...) must end in {before}, got shape {tuple(x.shape)}")
         if x.is_complex():
             both = self._map(torch.cat([x.real, x.imag]), before, after, forward=forward)
             return torch.complex(*both.chunk(2))
-        result = torch.zeros(math.prod(x.shape[:2]), *after)
-        with _Projector(self._kernel, self._scan, self._volume) as projector:
-            for source, target in zip(x.detach().flatten(0, 1).float().cpu(), result, strict=True):
-                image, sinogram = (source, target) if forward else (target, source)
-                projector.run("FP" if forward else "BP", image.contiguous(), sinogram.contiguous())
+        flat = x.detach().flatten(0, 1).float()
+        if len(flat) == 0:
+            result = flat.new_empty(0, *after)
+        elif self.model == "cuda":
+            if self._cuda is None:
+                self._cuda = CudaProjector(self.geometry, self.grid)
+            result = self._cuda.forward(flat) if forward else self._cuda.adjoint(flat)
+        else:
+            result = torch.zeros(math.prod(x.shape[:2]), *after)
+            with ProcessorRun(self._kernel, self._scan, self._volume) as run:
+                for source, target in zip(flat.cpu(), result, strict=True):
+                    image, sinogram = (source, target) if forward else (target, source)
+                    run.run("FP" if forward else "BP", image.contiguous(), sinogram.contiguous())
         return result.unflatten(0, x.shape[:2]).to(x.device, x.dtype if x.dtype.itemsize > 2 else torch.float32)
-
-
-class _Projector:
-    """An ASTRA projector, which lives in a table of ASTRA's until it is deleted there."""
-
-    def __init__(self, kernel: str, scan: dict[str, Any], volume: dict[str, Any]) -> None:
-        import astra
-
-        self.astra, self.scan, self.volume = astra, scan, volume
-        self.suffix = "_CUDA" if kernel == "cuda" else ""
-        self.handle = astra.create_projector(kernel, scan, volume)
-
-    def __enter__(self) -> _Projector:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.astra.projector.delete(self.handle)
-
-    def run(self, side: Literal["FP", "BP"], image: Tensor, sinogram: Tensor) -> None:
-        """Fill the sinogram from the image, or the image from the sinogram, both float32 and contiguous."""
-        astra = self.astra
-        volume = astra.data2d.link("-vol", self.volume, image.numpy())
-        data = astra.data2d.link("-sino", self.scan, sinogram.numpy())
-        written = {"VolumeDataId": volume} if side == "FP" else {"ReconstructionDataId": volume}
-        config = astra.astra_dict(side + self.suffix) | {"ProjectorId": self.handle, "ProjectionDataId": data} | written
-        algorithm = None
-        try:
-            algorithm = astra.algorithm.create(config)
-            astra.algorithm.run(algorithm)
-        finally:
-            if algorithm is not None:
-                astra.algorithm.delete(algorithm)
-            astra.data2d.delete([volume, data])
