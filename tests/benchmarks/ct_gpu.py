@@ -3,10 +3,11 @@
 Times are medians between CUDA events of whole operator calls, packing included: warm (the same tensors again and again)
 and cold (the second-level cache is overwritten before each call). Contenders take turns. Ceilings are measured on the
 card: a large copy, reads of the first-level cache, multiply-adds. Beside each speed stands the gap of the dot test.
-Peers: torch's sparse matrices (at 256 x 256 x 180, where they fit), ASTRA's CUDA kernels and torch-radon where they can
-be imported.
+Peers (ct_gpu_peers.py): torch's sparse matrices (at 256 x 256 x 180, where they fit), ASTRA's CUDA kernels and
+torch-radon where they can be imported; `--batches` without numbers leaves their figures alone.
 
 Run: python tests/benchmarks/ct_gpu.py [--size 512] [--views 720] [--batches 1 32] [--seconds 1] [--sweep] [--json FILE]
+     [--peers [astra] [torch_radon] [sparse]]
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import math
 import multiprocessing
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -130,20 +134,27 @@ def measure(
         }  # fmt: skip
 
 
-def peers(seconds: float) -> list[dict[str, Any]]:
-    """Against torch's sparse matrices, at a size that they can hold."""
-    scan = Radon(size=(256, 256), angles=180)
-    sparse = scan.with_(backend="sparse")
+PEERS = ("astra", "torch_radon", "sparse")
+PEER_SECONDS = 90
+
+
+def peers(names: list[str], size: int, views: int, seconds: float) -> list[dict[str, Any]]:
+    """Rows of ct_gpu_peers.py, each rival in a process of its own, which may crash or take too long."""
     rows = []
-    for batch in (1, 32):
-        x, y = tensors(scan, batch, torch.float32)
-        for side, ours, theirs in (
-            ("forward", lambda x=x: scan(x), lambda x=x: sparse(x)),
-            ("adjoint", lambda y=y: scan.adjoint(y), lambda y=y: sparse.adjoint(y)),
-        ):
-            pairs = [(milliseconds(ours, seconds), milliseconds(theirs, seconds)) for _ in range(3)]
-            own, other = (statistics.median(values) for values in zip(*pairs, strict=True))
-            rows.append({"batch": batch, "side": side, "recon_ms": own, "sparse_ms": other})
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "rows"
+            script = Path(__file__).with_name("ct_gpu_peers.py")
+            command = [sys.executable, script, name, "--rows", file, "--size", size, "--views", views]
+            command += ["--seconds", seconds / 3]
+            try:
+                ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=PEER_SECONDS)
+                failure = "" if ended.returncode == 0 else f"ended with {ended.returncode}: {ended.stderr[-300:]}"
+            except subprocess.TimeoutExpired:
+                failure = f"took more than {PEER_SECONDS} s"
+            lines = file.read_text().splitlines() if file.exists() else []
+            rows += [json.loads(line) for line in lines]
+            rows += [{"peer": name, "error": failure}] if failure else []
     return rows
 
 
@@ -245,6 +256,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 32])
     parser.add_argument("--seconds", type=float, default=0.3, help="time for one figure")
     parser.add_argument("--sweep", action="store_true", help="also time block sizes")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="also time these rivals, or all")
     parser.add_argument("--json", type=Path, default=Path(os.environ.get("OUT", ".")) / "ct_gpu.json")
     arguments = parser.parse_args()
     size, views = arguments.size, arguments.views
@@ -262,7 +274,8 @@ def main() -> None:
             continue  # as other rows
         report["rows"] += measure(name, scan, batch, dtype, limit, arguments.seconds)
         print(report["rows"][-2:], flush=True)
-    report["peers"] = peers(arguments.seconds)
+    if arguments.peers is not None:
+        report["peers"] = peers(arguments.peers or list(PEERS), size, views, arguments.seconds)
     if arguments.sweep:
         report["sweep"] = sweep(size, views, arguments.seconds / 4)
     arguments.json.write_text(json.dumps(report, indent=1))
@@ -286,11 +299,7 @@ def show(report: dict[str, Any]) -> None:
             f"{row['cold_ms']:8.3f} {row['images_per_s']:9.0f} {row['gigataps_per_s']:7.0f} {fma:6.1f} {cache:5.1f} "
             f"{memory:6.2f}  {row['gap']:.1e}"
         )
-    for row in report["peers"]:
-        print(
-            f"256^2 x 180 {row['side']:7s} B={row['batch']:<3d} recon {row['recon_ms']:.3f} ms, torch sparse CSR "
-            f"{row['sparse_ms']:.3f} ms: {row['sparse_ms'] / row['recon_ms']:.1f} x"
-        )
+    show_peers(report.get("peers", []))
     for side in ("forward", "adjoint"):
         rows = [row for row in report.get("sweep", []) if f"{side}_ms" in row]
         for row in sorted(rows, key=lambda row: (row["lanes"], row["scan"], row[f"{side}_ms"])):
@@ -299,6 +308,20 @@ def show(report: dict[str, Any]) -> None:
     for row in report.get("sweep", []):
         if "error" in row:
             print(row)
+
+
+def show_peers(rows: list[dict[str, Any]]) -> None:
+    if rows:
+        print("rival                                        recon ms  rival ms  rival/recon  distance  dot tests")
+    for row in rows:
+        case = f"{row['peer']} {row.get('dtype', '')} {row.get('scan', '')} B={row.get('batch', '')}"
+        if "error" in row:
+            print(f"{case}: {row['error']}")
+            continue
+        print(
+            f"{case:36s} {row['side']:7s} {row['recon_ms']:8.3f} {row['peer_ms']:9.3f} {row['ratio']:12.2f}  "
+            f"{row['distance']:.1e}   {row['recon_gap']:.0e} {row['peer_gap']:.0e}"
+        )
 
 
 if __name__ == "__main__":

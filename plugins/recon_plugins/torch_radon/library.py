@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
@@ -37,13 +38,14 @@ class Scanner(Protocol):
 @cache
 def library() -> ModuleType:
     """Import torch-radon."""
-    if "turtle" not in sys.modules and importlib.util.find_spec("tkinter") is None:
-        # One of its modules imports a name from turtle by mistake, which a Python without Tk cannot do.
-        stub = ModuleType("turtle")
-        stub.width = 1  # type: ignore[attr-defined]
-        with _for_a_while("turtle", stub):
-            return importlib.import_module("torch_radon")
-    return importlib.import_module("torch_radon")
+    with warnings.catch_warnings():  # it resets the filters of the whole process
+        if "turtle" not in sys.modules and importlib.util.find_spec("tkinter") is None:
+            # One of its modules imports a name from turtle by mistake, which a Python without Tk cannot do.
+            stub = ModuleType("turtle")
+            stub.width = 1  # type: ignore[attr-defined]
+            with _for_a_while("turtle", stub):
+                return importlib.import_module("torch_radon")
+        return importlib.import_module("torch_radon")
 
 
 def scanner(geometry: Any, grid: Any) -> Scanner:

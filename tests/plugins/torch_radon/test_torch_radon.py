@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def test_what_it_cannot_do(version: str, projector: Radon, message: str) -> None
         UsageError, match=f"^torch_radon takes {message} only: take recon's own projector for this scan$"
     ):
         TorchRadonProjection(projector=projector)(torch.zeros(1, 1, 8, 8))
+
+
+def test_importing_it_leaves_filters_of_warnings_alone(version: str) -> None:
+    before = list(warnings.filters)
+    assert hasattr(library(), "ParallelBeam" if version == "second" else "Radon")
+    assert warnings.filters == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here")

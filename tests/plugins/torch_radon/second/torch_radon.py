@@ -5,9 +5,12 @@ Image row 0 on top, pixels of size 1 about the origin; rays x cos + y sin = t wi
 interpolates each view at the pixels' centres and divides by the detector's spacing.
 """
 
+import warnings
+
 import torch
 
 STEP = 0.25
+warnings.simplefilter("default")  # as the real one does at import
 
 
 def _checked(x, *shape):
