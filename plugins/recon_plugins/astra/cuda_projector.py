@@ -68,15 +68,16 @@ class CudaProjector:
     def _each(self, data: Tensor, *, forward: bool) -> Tensor:
         with _in_line(data.device):
             if self.in_space:
-                return torch.stack([self._one(part, self._run(1), forward=forward) for part in data])
-            stacks = data.split(self.tallest)
-            return torch.cat([self._one(part, self._run(len(part)), forward=forward) for part in stacks])
+                parts = [self._one(volume[0], self._run(1), forward=forward)[None] for volume in data.split(1)]
+            else:
+                parts = [self._one(stack, self._run(len(stack)), forward=forward) for stack in data.split(self.tallest)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, data: Tensor, run: _Run, *, forward: bool) -> Tensor:
         # ASTRA's rows of an image grow with y, and its projections begin with the rows of the detector.
         if forward:
             y = run.forward(data.flip(-2))
-            return y.transpose(-3, -2) if self.in_space else y
+            return y.transpose(-3, -2).contiguous() if self.in_space else y
         y = run.weighed(data)
         return run.adjoint((y.transpose(-3, -2) if self.in_space else y).contiguous()).flip(-2)
 

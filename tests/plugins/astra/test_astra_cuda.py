@@ -23,10 +23,12 @@ pytestmark = pytest.mark.cuda
 
 every_scan = pytest.mark.parametrize("name", SCANS)
 SMALL = {
-    "images": Radon(size=(40, 52), angles=30, offset=0.3),
-    "fan": FanBeamRadon(size=(40, 52), angles=30, source_distance=90.0, detector_distance=30.0),
-    "cone": ConeBeamRadon(size=(12, 24, 20), angles=20, source_distance=60.0, detector_distance=20.0),
+    "some images": Radon(size=(40, 52), angles=30, offset=0.3),
+    "some of a fan": FanBeamRadon(size=(40, 52), angles=30, source_distance=90.0, detector_distance=30.0),
+    "some volumes": ConeBeamRadon(size=(12, 24, 20), angles=20, source_distance=60.0, detector_distance=20.0),
 }
+ROUNDING = 1e-3
+"""Where parts of another size are taken, coordinates are rounded otherwise, and with them fractions of 8 bits."""
 every_small = pytest.mark.parametrize("name", SMALL)
 
 
@@ -66,7 +68,7 @@ def test_tensors_of_the_processor_give_the_same(name: str) -> None:
     for apply, data in ((theirs, x), (theirs.adjoint, y)):
         found = apply(data.cpu())
         assert not found.is_cuda
-        torch.testing.assert_close(found, apply(data).cpu(), rtol=1e-5, atol=1e-4)
+        assert relative(found, apply(data).cpu()) < ROUNDING
 
 
 @every_small
@@ -75,9 +77,11 @@ def test_batches_complex_and_gradients(name: str) -> None:
     x = randn(5, 2, *theirs.size)
     y = theirs(x)
     for b, c in ((0, 0), (4, 1)):
-        torch.testing.assert_close(theirs(x[b : b + 1, c : c + 1])[0, 0], y[b, c], rtol=1e-5, atol=1e-4)
-        torch.testing.assert_close(theirs.adjoint(y)[b, c], theirs.adjoint(y[b : b + 1, c : c + 1])[0, 0])
-    torch.testing.assert_close(theirs(torch.complex(x, x.flip(0))), torch.complex(y, y.flip(0)))
+        assert relative(theirs(x[b : b + 1, c : c + 1])[0, 0], y[b, c].cpu()) < ROUNDING
+        assert relative(theirs.adjoint(y[b : b + 1, c : c + 1])[0, 0], theirs.adjoint(y)[b, c].cpu()) < ROUNDING
+    both = theirs(torch.complex(x, x.flip(0)))
+    assert relative(both.real, y.cpu()) < ROUNDING
+    assert relative(both.imag, y.flip(0).cpu()) < ROUNDING
     x.requires_grad_()
     (gradient,) = torch.autograd.grad((theirs(x) ** 2).sum() / 2, x, create_graph=True)
     torch.testing.assert_close(gradient, theirs.adjoint(y))
@@ -94,7 +98,7 @@ def test_the_same_again(name: str) -> None:
 
 
 def test_waits_for_the_current_stream_and_is_waited_for() -> None:
-    theirs = operator("images")
+    theirs = operator("some images")
     x = randn(8, 1, *theirs.size)
     expected = theirs(x) * 2
     stream = torch.cuda.Stream()
@@ -111,16 +115,13 @@ def test_waits_for_the_current_stream_and_is_waited_for() -> None:
 
 
 def test_more_views_than_astra_has_constants() -> None:
-    """It takes up to 1024 views at a time."""
+    """It takes up to 1024 at a time; without the rest, back-projections were 7 % too small."""
     angles = tuple(float(a) for a in torch.linspace(0, 6.2, 1100, dtype=torch.float64))
-    ours = VolumeTransform(geometry=ConeBeam(angles, (9, 24), 1.0, 60.0, 20.0), size=(6, 16, 16))
-    x = blobs(ours)
-    sparse = ours.with_(backend="sparse")
+    ours = VolumeTransform(geometry=ConeBeam(angles, (9, 16), 1.0, 60.0, 20.0), size=(6, 10, 10))
     theirs = AstraProjection(projector=ours, model="cuda")
-    y = sparse(x.double())
-    assert relative(theirs(x.cuda()), y) < 5e-3
-    assert relative(inner_plane(theirs.adjoint(y.float().cuda())), inner_plane(sparse.adjoint(y))) < 1.5e-2
-
-
-def inner_plane(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.avg_pool3d(x[..., 1:-1, 2:-2, 2:-2].double().cpu(), 4)
+    x, y = blobs(ours).abs(), waves(ours)
+    expected = ours.with_(backend="sparse")(x.double())
+    found = theirs(x.cuda()).double().cpu()
+    assert relative(found, expected) < 5e-3
+    back = theirs.adjoint(y.cuda()).double().cpu()
+    assert float((x * back).sum() / (expected * y).sum()) == pytest.approx(1, abs=2e-2)
