@@ -1,6 +1,6 @@
 """ASTRA Toolbox: its projectors for the scans of recon's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from recon import Component, hookimpl
 from recon.plugin import lazy
@@ -23,3 +23,11 @@ def recon_components() -> Iterator[Component]:
         tags=("ct", "linear"),
         references=("10.1364/OE.24.025129",),
     )
+
+
+@hookimpl
+def recon_environment() -> Mapping[str, str]:
+    """Tell which of ASTRA's kernels serve."""
+    from recon_plugins.astra.availability import in_use
+
+    return in_use()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import weakref
 from collections.abc import Iterator
@@ -13,12 +12,11 @@ import torch
 from torch import Tensor
 
 from recon.errors import RunError, UsageError
+from recon_plugins.astra.availability import OLDEST_WITH_CUDA, recent
 from recon_plugins.astra.cuda_scan import CudaScan, cuda_scan
 
 __all__ = ["CudaProjector"]
 
-OLDEST = (2, 4, 1)
-"""The first ASTRA that links every tensor of a GPU."""
 TALLEST = 512
 """Most images of a stack: textures have limits."""
 KEPT = 4
@@ -44,9 +42,10 @@ class CudaProjector:
     def __init__(self, geometry: Any, grid: Any) -> None:
         import astra
 
-        found = tuple(int(part) for part in re.findall(r"\d+", astra.__version__)[:3])
-        if found < OLDEST:
-            raise UsageError(f"astra's model 'cuda' needs astra-toolbox>=2.4.1, got {astra.__version__}: update it")
+        if not recent(astra.__version__):
+            raise UsageError(
+                f"astra's model 'cuda' needs astra-toolbox>={OLDEST_WITH_CUDA}, got {astra.__version__}: update it"
+            )
         if not astra.use_cuda():  # it would divide by zero, and end the process
             raise UsageError(
                 "astra's model 'cuda' needs CUDA, which astra does not find here: take another model, or recon's own "

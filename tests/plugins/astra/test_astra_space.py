@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import pickle
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 import recon
 from recon.errors import RunError, UsageError
-from recon_plugins.astra import AstraProjection
+from recon_plugins.astra import AstraProjection, recon_environment
 from recon_plugins.radon import ConeBeam, ConeBeamRadon, FanBeamRadon, Parallel3D, Radon
 
 try:
@@ -20,6 +21,8 @@ except ImportError as error:
     pytest.skip(f"needs the ASTRA Toolbox: {error}", allow_module_level=True)
 
 from astra import experimental
+
+pytest.importorskip("scipy")
 
 from recon_plugins.astra.cuda_scan import cuda_scan
 
@@ -223,3 +226,25 @@ def test_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
         UsageError, match=r"^astra's model 'cuda' needs astra-toolbox>=2.4.1, got 2.3.1.dev4: update it$"
     ):
         theirs(torch.ones(1, 1, 4, 6, 5))
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "told"),
+    [
+        ("2.5.0", True, "images on the processor, images and volumes on CUDA"),
+        ("2.5.0", False, "images on the processor, volumes need CUDA"),
+        ("2.4.0", False, "images on the processor, volumes need CUDA and astra-toolbox>=2.4.1"),
+    ],
+)
+def test_doctor_tells_what_serves(monkeypatch: pytest.MonkeyPatch, version: str, cuda: bool, told: str) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert recon_environment() == {"CT projector, ASTRA": f"{version}: {told}"}
+
+
+def test_doctor_is_silent_without_astra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert recon_environment() == {}
