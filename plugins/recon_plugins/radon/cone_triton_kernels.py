@@ -15,7 +15,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["back_project", "interpolate", "project"]
+__all__ = ["back_project", "fan_place", "interpolate", "project"]
 
 
 @triton.jit(do_not_specialize=["slices", "height", "width", "views", "rows", "columns"])
@@ -165,17 +165,7 @@ def interpolate(
         c = coefficients + view * 6
         q = tl.load(c) + tl.load(c + 1) * i + tl.load(c + 2) * j
         p = tl.load(c + 3) + tl.load(c + 4) * i + tl.load(c + 5) * j
-        if CURVED:
-            near = 1 / tl.sqrt(p * p + q * q)
-            # Half the angle's tangent is small, and its series short.
-            h = q / (p + 1 / near)
-            s = h * h
-            series = 1 / 11.0 - s * (1 / 13.0 - s * (1 / 15.0 - s / 17))
-            angle = 2 * h * (1 - s * (1 / 3.0 - s * (1 / 5.0 - s * (1 / 7.0 - s * (1 / 9.0 - s * series)))))
-            place = angle * scale + shift
-        else:
-            near = 1 / p
-            place = q * near
+        place, _depth, near = fan_place(q, p, scale, shift, CURVED)
         lower = tl.floor(place)
         share = (place - lower).to(tl.float32)[:, None]
         inside = (lower >= -1) & (lower < columns)
@@ -196,6 +186,24 @@ def interpolate(
         total += (near * near).to(tl.float32)[:, None] * ((1 - f) * one + f * two)
     target = x + ((item * height + i) * width + j)[:, None] * slices + (bottom + k)[None, :]
     tl.store(target, total, mask=((i < height) & (j < width))[:, None] & (bottom + k < slices)[None, :])
+
+
+@triton.jit
+def fan_place(q, p, scale, shift, CURVED: tl.constexpr):
+    """Where a pixel falls among the detector's columns, its depth, and 1 / depth, from its numbers in `ViewTable`."""
+    depth = p
+    if CURVED:
+        depth = tl.sqrt(p * p + q * q)
+        # Half the angle's tangent is small, and its series short.
+        h = q / (p + depth)
+        s = h * h
+        series = 1 / 11.0 - s * (1 / 13.0 - s * (1 / 15.0 - s / 17))
+        angle = 2 * h * (1 - s * (1 / 3.0 - s * (1 / 5.0 - s * (1 / 7.0 - s * (1 / 9.0 - s * series)))))
+        place, near = angle * scale + shift, 1 / depth
+    else:
+        near = 1 / p
+        place = q * near
+    return place, depth, near
 
 
 @triton.jit

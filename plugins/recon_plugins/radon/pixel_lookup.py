@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recon_plugins.radon.view_table import ViewTable
 
-__all__ = ["PixelLookup"]
+__all__ = ["PixelLookup", "add_rows"]
 
 ENTRIES = 2**23
 """Values looked up at a time."""
@@ -27,7 +27,7 @@ class PixelLookup:
         for views in self._chunks(len(x), x.device):
             cells, shares = self._look_up(views, x)
             parts = x.T[:, None, None] * shares[..., None]
-            y[views].flatten(0, 1).index_add_(0, cells.flatten(), parts.flatten(0, 2))
+            add_rows(y[views].flatten(0, 1), cells.flatten(), parts.flatten(0, 2))
         return y[:, self.taps : -self.taps].permute(2, 0, 1).flatten(1)
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -51,3 +51,14 @@ class PixelLookup:
         device = like.device if like.device.type in ("cpu", "cuda") else torch.device("cpu")
         cells, shares = self.table.look_up(views, self.size, self.taps, device)
         return cells.to(like.device), shares.to(like.dtype).to(like.device)
+
+
+def add_rows(target: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add each row to the row of the target that the index tells, in the same order every time.
+
+    Shapes: target (M, ...), index (K,), rows (K, ...).
+    """
+    if target.device.type == "cuda":  # sorts; index_add_ adds there in any order
+        target.index_put_((index,), rows, accumulate=True)
+    else:
+        target.index_add_(0, index, rows)

@@ -14,6 +14,7 @@ from torch import Tensor
 from recon_plugins.radon.backends import Backend, choose
 from recon_plugins.radon.cone_geometry import ConeBeam, middle_plane
 from recon_plugins.radon.grid import Grid
+from recon_plugins.radon.pixel_lookup import add_rows
 from recon_plugins.radon.projection import ProjectionOperator, Projector
 from recon_plugins.radon.view_table import ViewTable, view_table
 
@@ -115,7 +116,7 @@ class VoxelLookup:
         y = x.new_zeros(len(x), views, (rows + 2) * (columns + 2))
         for view in range(views):
             for cells, shares, part in self._look_up(view, x):
-                y[:, view].index_add_(1, cells.flatten(), (x[:, part, None] * shares).flatten(1))
+                add_rows(y[:, view].T, cells.flatten(), (x[:, part, None] * shares).flatten(1).T)
         return y.unflatten(2, (rows + 2, columns + 2))[:, :, 1:-1, 1:-1].flatten(1)
 
     def adjoint(self, y: Tensor) -> Tensor:

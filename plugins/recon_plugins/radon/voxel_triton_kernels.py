@@ -1,0 +1,78 @@
+"""The Triton kernel of the transpose of voxel-driven back-projection (`interpolate` of `cone_triton_kernels`).
+
+It gathers: the voxels that the bins of a detector column are interpolated at stand above the pixels that a bin of the
+middle plane's fan is interpolated at, and fall evenly spaced along the column. Every bin has one writer, which sums in
+one order.
+"""
+
+# ruff: noqa: ANN001, ANN201, N803 - what is compiled has Triton's types
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from recon_plugins.radon.cone_triton_kernels import fan_place
+from recon_plugins.radon.pixel_triton_kernels import FAR, wedge
+
+__all__ = ["spread"]
+
+
+@triton.jit(do_not_specialize=["slices", "height", "width", "views", "rows", "columns", "taps"])
+def spread(
+    x, coefficients, directions, numbers, y, slices, height, width, views, rows, columns, taps,
+    CURVED: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr,
+):  # fmt: skip
+    """Sum, in a block of columns and rows of one view of one volume, the voxels that are interpolated from its bins.
+
+    Shapes: x (N, H, W, D); y (N, A, C, R); coefficients (A, 6), directions (1 + C + 1, 2) as for `wedge`; numbers (5,):
+    scale and shift of the table, and where slices fall among rows, as in `Places`. At most `taps` slices of a line of
+    voxels fall within a row of a bin.
+    """
+    blocks = tl.cdiv(columns, COLUMNS)
+    column = tl.program_id(0) % blocks * COLUMNS + tl.arange(0, COLUMNS)
+    top, view, item = tl.program_id(0) // blocks * ROWS, tl.program_id(1), tl.program_id(2).to(tl.int64)
+    here, row = column < columns, tl.arange(0, ROWS)
+    scale, shift = tl.load(numbers), tl.load(numbers + 1)
+    first, first_step, slice_step = tl.load(numbers + 2), tl.load(numbers + 3), tl.load(numbers + 4)
+    slices_a_row = 1 / slice_step
+    c = coefficients + view * 6
+    q0, qi, qj = tl.load(c), tl.load(c + 1), tl.load(c + 2)
+    p0, pi, pj = tl.load(c + 3), tl.load(c + 4), tl.load(c + 5)
+    x += item * height * width * slices
+    total = tl.zeros((COLUMNS, ROWS), tl.float32)
+    for turned in tl.static_range(2):
+        lines, cells = (width, height) if turned else (height, width)
+        cross, cross_step, _s, low, low_step, _d, _e, _f, begin, end, most = wedge(
+            coefficients, directions, view + column * 0, column, here, lines, cells, turned, 1, 1
+        )
+        for line in range(begin, end):
+            start = tl.ceil(cross + cross_step * line + (low + low_step * line))
+            start = tl.minimum(tl.maximum(start, 0.0), FAR).to(tl.int32)
+            for part in range(most):
+                cell = start + part
+                i, j = (cell, line) if turned else (line, cell)
+                place, depth, near = fan_place(q0 + qi * i + qj * j, p0 + pi * i + pj * j, scale, shift, CURVED)
+                share = tl.maximum(1 - tl.abs(place - column), 0.0)
+                useful = here & (cell < cells) & (share > 0)
+                depth, near = tl.where(useful, depth, 1.0), tl.where(useful, near, 1.0)
+                # Rows of bins among slices, from the one before the block's first.
+                inverse = depth * slices_a_row
+                u = (top - 1 - first - first_step * near) * inverse
+                base = tl.minimum(tl.maximum(tl.floor(u), -1e6), 1e6)
+                position = (u - base).to(tl.float32)[:, None] + inverse.to(tl.float32)[:, None] * row[None, :]
+                whole = tl.floor(position)
+                apart = (slice_step * near).to(tl.float32)[:, None]
+                away = (1 - (position - whole)) * apart - 1
+                k = base.to(tl.int32)[:, None] + whole.to(tl.int32) + 1
+                factor = tl.where(useful, share * near * near, 0.0).to(tl.float32)[:, None]
+                source = x + ((i * width + j).to(tl.int64) * slices)[:, None] + k
+                for _ in range(taps):
+                    inside = useful[:, None] & (k >= 0) & (k < slices)
+                    weight = factor * tl.maximum(1 - tl.abs(away), 0.0)
+                    total += weight * tl.load(source, mask=inside, other=0.0)
+                    k += 1
+                    source += 1
+                    away += apart
+    target = y + ((item * views + view) * columns + column)[:, None] * rows + (top + row)[None, :]
+    tl.store(target, total, mask=here[:, None] & (top + row < rows)[None, :])
