@@ -65,11 +65,10 @@ class CudaProjector:
         return self._each(y, forward=False)
 
     def _each(self, data: Tensor, *, forward: bool) -> Tensor:
-        with _in_line(data.device):
-            if self.in_space:
-                parts = [self._one(volume[0], self._run(1), forward=forward)[None] for volume in data.split(1)]
-            else:
-                parts = [self._one(stack, self._run(len(stack)), forward=forward) for stack in data.split(self.tallest)]
+        if self.in_space:
+            parts = [self._one(volume[0], self._run(1), forward=forward)[None] for volume in data.split(1)]
+        else:
+            parts = [self._one(stack, self._run(len(stack)), forward=forward) for stack in data.split(self.tallest)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _one(self, data: Tensor, run: _Run, *, forward: bool) -> Tensor:
@@ -110,8 +109,8 @@ class _Run:
         """Divide projections (..., R, C) by the cosines; of a fan, (1, A, C) by those of its one row."""
         if self.cosines is None:
             return y
-        self.cosines = self.cosines.to(y.device)
-        return y / self.cosines
+        self.cosines = cosines = self.cosines.to(y.device)
+        return y / cosines
 
     def forward(self, volume: Tensor) -> Tensor:
         """Project. Shapes: (slices, rows, columns) -> (rows, views, columns)."""
@@ -130,7 +129,7 @@ class _Run:
         from astra.log import AstraError
 
         call = experimental.direct_FP3D if side == "FP" else experimental.direct_BP3D
-        with _turn:
+        with _turn, _in_line(volume.device):
             AstraError(append_log=True)  # takes an older message off
             call(self.handle, volume, projections)
             # It makes an error of a failure, but does not raise it.
@@ -148,7 +147,7 @@ def _megabytes(tensor: Tensor) -> str:
 
 @contextlib.contextmanager
 def _in_line(device: torch.device) -> Iterator[None]:
-    """Order ASTRA's kernels, which run on streams of its own, among those of the current stream."""
+    """Order ASTRA's kernels, which run on streams of its own, after those of the current stream, and wait for them."""
     if device.type != "cuda":
         yield
         return
