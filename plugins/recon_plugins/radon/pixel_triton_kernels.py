@@ -134,7 +134,7 @@ def spread(
             for line in tl.range(begin, narrow, loop_unroll_factor=UNROLL):
                 cell, away = _start(at, low + low_step * line)
                 near = depth + depth_step * line
-                for _ in tl.static_range(PARTS):
+                for _part in tl.static_range(PARTS):
                     share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
                     total += share[:, None] * tl.load(source + (tl.minimum(cell, cells) * LANES)[:, None])
                     cell += 1
@@ -144,7 +144,7 @@ def spread(
         for line in range(narrow, end):
             cell, away = _start(at, low + low_step * line)
             near = depth + depth_step * line
-            for _ in range(most):
+            for _other in range(most):
                 share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
                 total += share[:, None] * tl.load(source + (tl.minimum(cell, cells) * LANES)[:, None])
                 cell += 1
