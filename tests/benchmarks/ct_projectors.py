@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from recon_plugins.radon import FanBeamRadon, Radon
+from recon_plugins.radon.pool import run_all
 
 Run = Callable[[], object]
 
@@ -165,12 +166,14 @@ def threads(radon: Radon, repeat: int) -> None:
 
         return call
 
+    pure = {name: [vectors(loads) for _ in range(8)] for name, loads in (("multiply-adds", False), ("loads", True))}
     runs = ours(radon, 1, "parallel") | ours(radon, 16, "parallel")
+    runs |= {f"{name} of the processor": lambda tasks=tasks: run_all(tasks) for name, tasks in pure.items()}
     contenders = {f"{name}, {n}": on(n, run) for name, run in runs.items() for n in (1, 2)}
     # The least: what else the machine does can only add, and takes a core from two threads more often than from one.
     times = interleaved(contenders, 3 * repeat, time.perf_counter, min)
     torch.set_num_threads(1)
-    print("\nleast wall time, two threads against one (means little on a busy machine)")
+    print("\nleast wall time, two threads against one (means little on a busy machine: see what pure loops reach)")
     for name in runs:
         print(f"  {name:28s}{times[f'{name}, 1']:9.1f} -> {times[f'{name}, 2']:7.1f} ms   "
               f"{times[f'{name}, 1'] / times[f'{name}, 2']:.2f} x")  # fmt: skip
@@ -230,29 +233,29 @@ def memory_of(name: str, size: int, views: int) -> None:
     print(f"{peak() - before:.0f} MiB above the start")
 
 
-def roofline(radon: Radon, repeat: int) -> None:
-    """How many multiply-adds and loads of 256 bits the processor does from its first cache, and how many we do."""
+def vectors(loads: bool) -> Run:
+    """Make a loop of 20 million multiply-adds of 256 bits, each of which may load an operand from the first cache."""
     from recon_plugins.radon.machine import FLOAT, I64, Code, vector
 
     eight = vector(FLOAT, 8)
-
-    def kernel(loads: bool) -> Run:
-        code = Code("peak", {"values": eight.as_pointer(), "rounds": I64, "count": I64})
-        emit = code.emit
-        values = [emit.load(emit.gep(code.values, [I64(k)]), align=4) for k in range(11)]
-        sums = [code.variable(value) for value in values[:10]]
-        with code.loop(I64(0), code.rounds), code.loop(I64(0), code.count, 10) as index:
-            for k, total in enumerate(sums):
-                factor = emit.load(emit.gep(code.values, [emit.add(index, I64(k))]), align=4) if loads else values[10]
-                code.add_to_variable(total, factor, values[10])
+    code = Code("peak", {"values": eight.as_pointer(), "rounds": I64, "count": I64})
+    emit = code.emit
+    values = [emit.load(emit.gep(code.values, [I64(k)]), align=4) for k in range(11)]
+    sums = [code.variable(value) for value in values[:10]]
+    with code.loop(I64(0), code.rounds), code.loop(I64(0), code.count, 10) as index:
         for k, total in enumerate(sums):
-            emit.store(emit.load(total), emit.gep(code.values, [I64(k)]), align=4)
-        run, data = code.compile(), torch.zeros(400, 8)
-        return lambda: run(data.data_ptr(), 50_000, 400)
+            factor = emit.load(emit.gep(code.values, [emit.add(index, I64(k))]), align=4) if loads else values[10]
+            code.add_to_variable(total, factor, values[10])
+    for k, total in enumerate(sums):
+        emit.store(emit.load(total), emit.gep(code.values, [I64(k)]), align=4)
+    run, data = code.compile(), torch.zeros(400, 8)
+    return lambda: run(data.data_ptr(), 50_000, 400)
 
-    runs: dict[str, Run] = (
-        {"fma": kernel(False), "load": kernel(True)} | ours(radon, 1, "recon") | ours(radon, 16, "recon")
-    )
+
+def roofline(radon: Radon, repeat: int) -> None:
+    """How many multiply-adds and loads of 256 bits the processor does from its first cache, and how many we do."""
+    runs: dict[str, Run] = {"fma": vectors(False), "load": vectors(True)}
+    runs |= ours(radon, 1, "recon") | ours(radon, 16, "recon")
     times = interleaved(runs, repeat, time.process_time)
     fma, load = 2e7 / times["fma"] / 1e6, 2e7 / times["load"] / 1e6
     rays = radon.rays()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, overload
@@ -24,12 +25,14 @@ __all__ = ["LanesProjector"]
 
 VIEWS = 4
 """Neighbouring views whose rays to one bin are followed one after the other: they meet nearly the same cells."""
-TASKS, TASK = 8, 48
-"""Into how many tasks a projection is divided, at least, and the most views of one."""
+BLOCK, STRIP = 48, 64
+"""Views and bins of one task of projecting."""
+PARTS = 8
+"""Into how many tasks the samples are divided when they are put into order."""
 WIDEST = 128
 """Most bytes of a vector: four registers of 256 bits."""
-LINES = 16
-"""Lines that are worked on at a time, half of them with the widest vectors: what is in use of them fits L1."""
+LINES = 32
+"""Lines that are worked on at a time, half of them with the widest vectors: what is in use of them stays in L2."""
 EFFORT = 4.0
 """Work per line of a ray that does not depend on the lanes, over that per register."""
 BUNDLED = 1.3
@@ -126,8 +129,9 @@ class _Plan:
         self.traced = len(found.traced)
         view, bin_ = found.traced // geometry.bins, found.traced % geometry.bins
         # Bins of a few neighbouring views side by side: their rays share what they read.
-        order = torch.argsort((view // VIEWS * geometry.bins + bin_) * VIEWS + view % VIEWS)
-        traced, view = found.traced[order], view[order]
+        task = view // BLOCK * -(-geometry.bins // STRIP) + bin_ // STRIP
+        order = torch.argsort(((task * BLOCK + view % BLOCK // VIEWS) * geometry.bins + bin_) * VIEWS + view % VIEWS)
+        traced, task = found.traced[order], task[order]
         rank = torch.empty_like(order)
         rank[order] = torch.arange(self.traced)
         # Where each sample is found: row of the traced rays, and turn.
@@ -137,17 +141,19 @@ class _Plan:
             table.reshape(-1, per_bin)[traced].flatten()
             for table in (rays.alpha, rays.gamma, rays.weight, rays.along_rows)
         )
-        view, sample = (index.repeat_interleave(per_bin) for index in (view, torch.arange(self.traced)))
+        task, sample = (index.repeat_interleave(per_bin) for index in (task, torch.arange(self.traced)))
         by_bin = along_rows.view(-1, per_bin)
         swapped = transposed(self.turns)
         self.one_image = swapped is not None and bool((by_bin == by_bin[:, :1]).all())
         """Whether the transposed image's turns are among the image's own, and no bin needs both."""
         if swapped is not None and self.one_image:
             self.turn = torch.where(by_bin[self.row, 0], self.turn, torch.tensor(swapped)[self.turn])
-        # For each turn and row, the sample that belongs there; one past the last if none does.
-        self.source = torch.full((len(self.turns) * self.traced,), len(self.row))
-        self.source[self.turn * self.traced + self.row] = torch.arange(len(self.row))
-        whole = max(1, min(TASK, int(view[-1] + 1) // TASKS) // VIEWS) * VIEWS
+        if self.traced * WIDEST < 2**31:
+            self.row, self.turn = self.row.int(), self.turn.int()  # faster to read
+        # For each turn and row, the sample that belongs there, and the rows that none belongs to.
+        source = torch.full((len(self.turns) * self.traced,), -1, dtype=self.row.dtype)
+        source[self.turn * self.traced + self.row] = torch.arange(len(self.row), dtype=self.row.dtype)
+        self.sources = [(rows.clamp(min=0), (rows < 0).nonzero()[:, 0]) for rows in source.view(len(self.turns), -1)]
         # Rays along rows, then those along columns, of the transposed image.
         self.sets = []
         for columns, mask in ((False, along_rows), (True, ~along_rows)):
@@ -155,10 +161,12 @@ class _Plan:
                 lines, cells = reversed(size) if columns else size
                 shares = (alpha[mask], gamma[mask], weight[mask].to(dtype), sample[mask])
                 table = _fixed_point(*shares, lines, cells, self.bits)
-                # Tasks of whole groups of views: no bin is written by two.
-                _, counts = (view[mask] // whole).unique_consecutive(return_counts=True)
-                ends = counts.cumsum(0).tolist()
-                self.sets.append((columns, table, list(zip([0, *ends[:-1]], ends, strict=True))))
+                counts = task[mask].unique_consecutive(return_counts=True)[1].tolist()
+                work = [int(lengths.sum()) for lengths in (table[4] - table[3]).clamp(min=0).split(counts)]
+                ends = list(itertools.accumulate(counts, initial=0))
+                # The longest first: short ones, of the image's edge, are left for the end, where a thread may wait.
+                tasks = [(ends[k], ends[k + 1]) for k in sorted(range(len(work)), key=work.__getitem__, reverse=True)]
+                self.sets.append((columns, table, tasks))
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Write the sinograms of x (n, H, W) into y (n, A D)."""
@@ -169,13 +177,17 @@ class _Plan:
                 for columns, sets in self._images():
                     with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
                         show(sources, self.turns, image, columns=columns)
-                        for table, tasks in sets:
-                            arguments = _addresses(image, image.shape[1], traced, *table)
-                            lines, depth = len(image), self._depth(lanes)
-                            run_all([partial(kernel, *arguments, *task, 0, lines, depth) for task in tasks])
+                        lines, depth = len(image), self._depth(lanes)
+                        run_all(
+                            [
+                                partial(kernel, *_addresses(image, traced, *table), *task, 0, lines, depth)
+                                for table, tasks in sets
+                                for task in tasks
+                            ]
+                        )
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 transpose(traced, entries)
-                run_all([partial(self._collect, entries.view(-1), y, *part) for part in parts(len(self.row), TASKS)])
+                run_all([partial(self._collect, entries.view(-1), y, *part) for part in parts(len(self.row), PARTS)])
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
@@ -184,24 +196,18 @@ class _Plan:
         with scratch(self.traced, lanes, dtype=self.dtype) as traced:
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 by_turn = entries[: len(self.turns) * count].view(len(self.turns), count, -1)
-                tasks = []
-                for index, row in enumerate(y):
-                    padded = torch.nn.functional.pad(row, (0, 1))
-                    tasks += [
-                        partial(torch.index_select, padded, 0, source, out=by_turn[k, index])
-                        for k, source in enumerate(self.source.view(len(self.turns), -1))
-                    ]
-                run_all(tasks)
-                entries[len(self.turns) * count :] = 0
+                spread = [
+                    partial(_spread, row, target, *sources)
+                    for targets, sources in zip(by_turn, self.sources, strict=True)
+                    for row, target in zip(y, targets, strict=True)
+                ]
+                run_all([*spread, entries[len(self.turns) * count :].zero_, *(image.zero_ for image in x)])
                 transpose(entries, traced)
-            x.zero_()
             for columns, sets in self._images():
                 with scratch(*self._grid(columns), lanes, dtype=self.dtype, zero=True) as image:
-                    lines, depth = len(image), self._depth(lanes)
-                    for table, tasks in sets:
-                        arguments = (*_addresses(image, image.shape[1], traced, *table), 0, tasks[-1][1])
-                        tops = range(0, lines, depth)
-                        run_all([partial(kernel, *arguments, top, min(top + depth, lines), depth) for top in tops])
+                    depth = self._depth(lanes)
+                    every = [(*_addresses(image, traced, *table), 0, len(table[0])) for table, _ in sets]
+                    run_all([partial(_for_all, kernel, every, *block, depth) for block in _blocks(len(image), depth)])
                     add_back(image, self.turns, x, columns=columns)
 
     def _collect(self, entries: Tensor, y: Tensor, start: int, stop: int) -> None:
@@ -226,8 +232,27 @@ class _Plan:
         return lines, cells + 2
 
 
-def _addresses(image: Tensor, cells: int, traced: Tensor, *table: Tensor) -> tuple[int, ...]:
-    return (image.data_ptr(), cells, traced.data_ptr(), *(column.data_ptr() for column in table))
+def _blocks(lines: int, depth: int) -> list[tuple[int, int]]:
+    """Divide lines into blocks, the last ones half as large: threads then end nearly together."""
+    whole = max(lines // depth - 2, 0) * depth
+    ends = [*range(0, whole, depth), *range(whole, lines, max(depth // 2, 1)), lines]
+    return list(itertools.pairwise(ends))
+
+
+def _for_all(kernel: Any, rays: list[tuple[int, ...]], *lines: int) -> None:
+    """Back-project the rays of several tables into the same lines, one after the other."""
+    for table in rays:
+        kernel(*table, *lines)
+
+
+def _spread(row: Tensor, target: Tensor, sources: Tensor, none: Tensor) -> None:
+    """Write the samples of one sinogram (A D) that belong to one turn, and zero where there is none."""
+    torch.index_select(row, 0, sources, out=target)
+    target[none] = 0
+
+
+def _addresses(image: Tensor, traced: Tensor, *table: Tensor) -> tuple[int, ...]:
+    return (image.data_ptr(), image.shape[1], traced.data_ptr(), *(column.data_ptr() for column in table))
 
 
 def _fixed_point(

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon_plugins.radon.machine import DOUBLE, FLOAT, I32, I64, Code, numbers, vector
 from recon_plugins.radon.pool import run_all
 
-__all__ = ["transpose", "transposed_block"]
+__all__ = ["transpose", "transposed_block", "transposing"]
 
 TASK = 1 << 16
 """Entries of the long axis that one task moves."""
@@ -28,26 +28,31 @@ def transpose(source: Tensor, target: Tensor) -> None:
 
     Shapes: source (m, n), target (n, m), both contiguous and of one precision.
     """
+    run_all(transposing(source, target))
+
+
+def transposing(source: Tensor, target: Tensor, *, add: bool = False) -> list[Callable[[], object]]:
+    """Return independent tasks that write the transpose of one matrix into another, or add it."""
     side = 32 // source.itemsize
     short, long = sorted(source.shape)
     whole = long - long % side
     if short % side or short > LONGEST or not whole:
-        target.copy_(source.T)
-        return
+        return [partial(target.add_ if add else target.copy_, source.T)]
     gather = source.shape[0] == short  # the short axis comes first and becomes the last
     with _compiling:
-        kernel = _compiled(source.itemsize, gather)
+        kernel = _compiled(source.itemsize, gather, add)
     arguments = (source.data_ptr(), target.data_ptr(), short, long)
-    run_all([partial(kernel, *arguments, start, min(start + TASK, whole)) for start in range(0, whole, TASK)])
-    if gather:
-        target[whole:] = source[:, whole:].T
-    else:
-        target[:, whole:] = source[whole:].T
+    tasks: list[Callable[[], object]]
+    tasks = [partial(kernel, *arguments, start, min(start + TASK, whole)) for start in range(0, whole, TASK)]
+    if whole < long:
+        kept, left = (target[whole:], source[:, whole:]) if gather else (target[:, whole:], source[whole:])
+        tasks.append(partial(kept.add_ if add else kept.copy_, left.T))
+    return tasks
 
 
 @cache
-def _compiled(itemsize: int, gather: bool) -> Callable[..., None]:
-    """Move entries [begin, end) of the long axis: (short, long) to (long, short), or the other way."""
+def _compiled(itemsize: int, gather: bool, add: bool) -> Callable[..., None]:
+    """Move entries [begin, end) of the long axis: (short, long) to (long, short), or the other way; or add them."""
     number, side = (FLOAT, 8) if itemsize == 4 else (DOUBLE, 4)
     rows = vector(number, side).as_pointer()
     code = Code(
@@ -68,7 +73,8 @@ def _compiled(itemsize: int, gather: bool) -> Callable[..., None]:
         reads, writes = (short_first, long_first) if gather else (long_first, short_first)
         block = [emit.load(place(code.source, *read), align=itemsize) for read in reads]
         for value, write in zip(transposed_block(emit, block), writes, strict=True):
-            emit.store(value, place(code.target, *write), align=itemsize)
+            target = place(code.target, *write)
+            emit.store(emit.fadd(emit.load(target, align=itemsize), value) if add else value, target, align=itemsize)
     return code.compile()
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon_plugins.radon.machine import DOUBLE, FLOAT, I32, I64, Code, numbers, vector
 from recon_plugins.radon.pool import parts, run_all
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.symmetry import Turn
-from recon_plugins.radon.transpose import transpose, transposed_block
+from recon_plugins.radon.transpose import transposed_block, transposing
 
 __all__ = ["add_back", "show", "shown"]
 
@@ -32,8 +33,7 @@ def shown(x: Tensor, turns: Sequence[Turn], columns: Iterable[bool]) -> Iterator
     with scratch(len(x), x.shape[2], x.shape[1], dtype=x.dtype) as transposed:
         x = x.contiguous()
         if any(_lines(turn, swapped)[0] for turn in turns for swapped in columns):
-            for image, target in zip(x, transposed, strict=True):
-                transpose(image, target)
+            run_all([task for image, target in zip(x, transposed, strict=True) for task in transposing(image, target)])
         yield x, transposed
 
 
@@ -69,10 +69,8 @@ def add_back(image: Tensor, turns: Sequence[Turn], x: Tensor, *, columns: bool) 
         # A turn may show lines in reverse: what line l is added to, line H - 1 - l may be. One task has both.
         run_all([partial(lines_and_mirrored, *part) for part in parts(-(-lines // 2), TASKS)])
         if any(_lines(turn, columns)[0] for turn in turns):
-            with scratch(*x.shape[1:], dtype=x.dtype) as part:
-                for total, image in zip(transposed, x, strict=True):
-                    transpose(total, part)
-                    image += part
+            pairs = zip(transposed, x, strict=True)
+            run_all([task for total, image in pairs for task in transposing(total, image, add=True)])
 
 
 @cache
@@ -93,17 +91,26 @@ def _rows(images: tuple[Tensor, Tensor], turns: Sequence[Turn], columns: bool, l
 
     Lanes without an image have the spare line alone.
     """
-    rows = torch.zeros(3, lanes, dtype=torch.long)
+    across, places, steps, backwards = _layout(images[0].shape, images[0].itemsize, tuple(turns), columns)
+    rows = np.zeros((3, lanes), np.int64)
     rows[0] = spare.data_ptr()
-    lane = 0
+    starts = np.where(across, images[1].data_ptr(), images[0].data_ptr())
+    rows[:, : len(across)] = starts + places, steps, backwards
+    return torch.from_numpy(rows)
+
+
+@lru_cache(64)
+def _layout(shape: torch.Size, itemsize: int, turns: tuple[Turn, ...], columns: bool) -> NDArray[np.int64]:
+    """Return what `_rows` tells, with places from the images' start, below whether these are transposed: (4, n)."""
+    count, height, width = shape
+    found = []
     for turn in turns:
         across, backwards = _lines(turn, columns)
-        found = images[across].numpy()
-        for image in _view(found.swapaxes(1, 2) if across else found, turn, columns):
+        stored = np.empty((count, width, height) if across else (count, height, width), f"V{itemsize}")
+        for image in _view(stored.swapaxes(1, 2) if across else stored, turn, columns):
             ends = image[:, ::-1] if backwards else image
-            rows[:, lane] = torch.tensor([ends.ctypes.data, ends.strides[0], backwards])
-            lane += 1
-    return rows
+            found.append((across, ends.ctypes.data - stored.ctypes.data, ends.strides[0], backwards))
+    return np.array(found, np.int64).T
 
 
 def _addresses(rows: Tensor) -> list[int]:
