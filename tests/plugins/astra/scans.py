@@ -1,4 +1,7 @@
-"""Scans of every kind, and how far ASTRA's CUDA kernels are from our projectors there: on stand-ins and on a GPU."""
+"""Scans of every kind, and how far ASTRA's CUDA kernels are from our projectors there: on stand-ins and on a GPU.
+
+Run on a GPU it prints the figures: python tests/plugins/astra/scans.py
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.operators import LinearOperator
+from recon_plugins.astra import AstraProjection
 from recon_plugins.radon import ConeBeam, FanBeam, FanBeamRadon, Parallel3D, Radon, RayTransform, VolumeTransform
 
 VIEWS = tuple(0.13 + 2 * torch.pi * i / 11 for i in range(11))
@@ -87,7 +91,24 @@ def inner(x: Tensor) -> Tensor:
     return pool(x[(..., *[slice(3, -3)] * (x.ndim - 2))].double().cpu(), 4)
 
 
-def scale(theirs: LinearOperator, name: str, device: str) -> float:
+def scale(theirs: LinearOperator, device: str) -> float:
     """<A x, y> / <x, B y> for smooth x and y: 1 where the back-projection B has the scale of the adjoint."""
     x, y = blobs(theirs.projector).abs().to(device), waves(theirs.projector).to(device)
     return float((theirs(x).double() * y).sum() / (x * theirs.adjoint(y).double()).sum())
+
+
+def figures(name: str, device: str) -> tuple[float, float, float]:
+    """Relative difference of projections and of smoothed back-projections, and the scale of the back-projection."""
+    theirs, (y, x) = AstraProjection(projector=SCANS[name], model="cuda"), reference(name)
+    forward = relative(theirs(blobs(SCANS[name], batch=2).to(device)), y)
+    back = relative(inner(theirs.adjoint(waves(SCANS[name]).to(device))), inner(x))
+    return forward, back, scale(theirs, device)
+
+
+if __name__ == "__main__":
+    print(f"{'':26s} forward    back   scale")
+    for scan in SCANS:
+        try:
+            print(f"{scan:26s} {'{:.1e} {:.1e} {:.4f}'.format(*figures(scan, 'cuda'))}", flush=True)
+        except Exception as error:  # noqa: BLE001 - the others go on
+            print(f"{scan:26s} {type(error).__name__}: {error}", flush=True)
