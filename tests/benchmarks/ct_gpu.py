@@ -135,7 +135,7 @@ def measure(
 
 
 PEERS = ("astra", "torch_radon", "sparse")
-PEER_SECONDS = 90
+PEER_SECONDS = 75
 
 
 def peers(names: list[str], size: int, views: int, seconds: float) -> list[dict[str, Any]]:

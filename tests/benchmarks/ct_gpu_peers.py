@@ -73,8 +73,8 @@ def astra_on_gpu(scan: Scan, batch: int) -> Maps:
     if fan:
         config["ProjectionKernel"] = "2d_weighting"
     projector = astra.projector3d.create(config)
-    image = torch.empty(batch, *scan.size, device=DEVICE)
-    sinogram = torch.empty(batch, *scan.sinogram_size, device=DEVICE)
+    image = torch.zeros(batch, *scan.size, device=DEVICE)  # a call that fails says nothing and leaves it as it is
+    sinogram = torch.zeros(batch, *scan.sinogram_size, device=DEVICE)
 
     def forward(x: Tensor) -> Tensor:
         # ASTRA's projections are (row, view, column): with a row a slice, that is (image, view, bin).
@@ -103,7 +103,7 @@ def astra_at_host(scan: Scan, batch: int) -> Maps:
         "fanflat" if fan else "parallel", geometry.bin_size, geometry.bins, angles, *distances
     )
     projector = astra.create_projector("cuda", projections, astra.create_vol_geom(*scan.size))
-    image, sinogram = torch.empty(batch, *scan.size), torch.empty(batch, *scan.sinogram_size)
+    image, sinogram = torch.zeros(batch, *scan.size), torch.zeros(batch, *scan.sinogram_size)
 
     def forward(x: Tensor) -> Tensor:
         for source, target in zip(x, sinogram, strict=True):

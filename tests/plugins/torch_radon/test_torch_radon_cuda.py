@@ -19,8 +19,6 @@ try:
 except ImportError as error:
     pytest.skip(f"needs torch-radon: {error}", allow_module_level=True)
 
-from recon.testing.suite import plan
-
 pytestmark = pytest.mark.cuda
 
 FAN = {"source_distance": 120.0, "detector_distance": 60.0}
@@ -133,6 +131,8 @@ def test_in_line_with_another_stream() -> None:
 
 
 def test_the_kit_finds_an_operator_but_for_its_adjoint() -> None:
+    from recon.testing.suite import plan
+
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         results = {check.id: check.run() for check in plan("torch_radon")}
