@@ -13,9 +13,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import Tensor
@@ -141,8 +144,6 @@ def on_cpu(args: argparse.Namespace) -> None:
 
 
 def on_cuda(args: argparse.Namespace) -> None:
-    from recon_plugins.radon import cone_triton
-
     print(torch.cuda.get_device_name())
     print("64^3:", accuracy(scanner(64, 60), "cuda"))
     operators = {
@@ -158,22 +159,47 @@ def on_cuda(args: argparse.Namespace) -> None:
         print(f"volume {operator.size} ({x:.0f} MiB), projections {operator.sinogram_size} ({y:.0f} MiB): "
               f"{taps[name] / 1e9:.2f} G taps, peak {peak:.0f} MiB; {accuracy(operator, 'cuda')}")  # fmt: skip
         report(times, taps, {name: 4})
-    if not args.sweep:
-        return
-    operator = operators["flat"]
+    if args.sweep:
+        sweep(operators["flat"], args.repeat)
+
+
+# Columns, rows and warps of a program that projects; height, width, slices and warps of one that projects back.
+FORWARD = list(itertools.product((4, 8, 16), (32, 64), (4, 8)))
+ADJOINT = list(itertools.product((1, 2, 4), (4, 8), (32, 64), (4, 8)))
+
+
+def with_blocks(operator: ConeBeamRadon, sizes: tuple[int, ...]) -> ConeBeamRadon:
+    """Return a copy whose kernels have these block sizes."""
+    from recon_plugins.radon import cone_triton
+
+    names = ("COLUMNS", "ROWS", "WARPS") if len(sizes) == 3 else ("TALL", "WIDE", "SLICES", "WARPS")
+    for name, size in zip(names, sizes, strict=True):
+        setattr(cone_triton, name, size)
+    return operator.with_()
+
+
+def compile_blocks(sizes: tuple[int, ...]) -> None:
+    """Compile one kernel; later calls find it on disk."""
+    operator = with_blocks(scanner(64, 8), sizes)
+    x, y = torch.zeros(1, 1, *operator.size, device="cuda"), torch.zeros(1, 1, *operator.sinogram_size, device="cuda")
+    operator(x) if len(sizes) == 3 else operator.adjoint(y)
+
+
+def sweep(operator: ConeBeamRadon, repeat: int) -> None:
+    """Time block sizes, the fastest first."""
+    with ProcessPoolExecutor(min(14, os.cpu_count() or 1), multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(compile_blocks, FORWARD + ADJOINT))
     taps = planes_crossed(operator)
     x = torch.randn(1, 1, *operator.size, device="cuda")
     y = operator(x)
-    for columns, rows, warps in itertools.product((4, 8, 16), (32, 64), (4, 8)):
-        cone_triton.COLUMNS, cone_triton.ROWS, cone_triton.WARPS = columns, rows, warps
-        fresh = operator.with_()
-        seconds = cuda_time({"forward": lambda fresh=fresh: fresh(x)}, args.repeat)["forward"]
-        print(f"  forward {columns} columns, {rows} rows, {warps} warps: {taps / seconds / 1e9:8.2f} Gtap/s")
-    for tall, wide, slices, warps in itertools.product((1, 2, 4), (4, 8), (32, 64), (4, 8)):
-        cone_triton.TALL, cone_triton.WIDE, cone_triton.SLICES, cone_triton.WARPS = tall, wide, slices, warps
-        fresh = operator.with_()
-        seconds = cuda_time({"adjoint": lambda fresh=fresh: fresh.adjoint(y)}, args.repeat)["adjoint"]
-        print(f"  adjoint {tall} x {wide} x {slices}, {warps} warps: {taps / seconds / 1e9:8.2f} Gtap/s")
+    for side, candidates in (("forward", FORWARD), ("adjoint", ADJOINT)):
+        found = []
+        for sizes in candidates:
+            fresh = with_blocks(operator, sizes)
+            run = (lambda fresh=fresh: fresh(x)) if side == "forward" else (lambda fresh=fresh: fresh.adjoint(y))
+            found.append((taps / cuda_time({side: run}, repeat)[side] / 1e9, sizes))
+        for rate, sizes in sorted(found, reverse=True):
+            print(f"  {side} {' x '.join(map(str, sizes[:-1]))}, {sizes[-1]} warps: {rate:8.2f} Gtap/s")
 
 
 def main() -> None:
