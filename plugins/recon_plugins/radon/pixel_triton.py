@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from recon_plugins.radon import pixel_triton_kernels as kernels
+from recon_plugins.radon.pixel_wedges import Wedges
 from recon_plugins.radon.triton_kernels import pack_image
 from recon_plugins.radon.triton_projector import FUSED, blocks_for, on_device
 from recon_plugins.radon.view_table import ViewTable
 
-__all__ = ["PixelTriton", "directions", "usual_parts"]
+__all__ = ["PixelTriton"]
 
 WIDEST = 32
 """Most images that one program works on."""
@@ -27,8 +28,15 @@ class PixelTriton:
         self._coefficients = table.coefficients.T.contiguous().to(device)
         # A tensor keeps double precision, which a number given to a kernel does not.
         self._numbers = torch.tensor([table.scale, table.shift], dtype=torch.float64, device=device)
-        self._directions = directions(table, taps // 2).to(device)
-        self._parts = usual_parts(table, size, taps)
+
+    @cached_property
+    def _wedges(self) -> Wedges:
+        """Made for the first gradient."""
+        return Wedges.of(self.table, self.size, self.taps, self.device)
+
+    @cached_property
+    def _parts(self) -> int:
+        return self._wedges.usual()
 
     def forward(self, x: Tensor) -> Tensor:
         """Spread pixels over the bins they are interpolated from. Shapes: x (N, H W) -> (N, A D)."""
@@ -46,7 +54,7 @@ class PixelTriton:
         groups = -(-len(x) // lanes)
         rows = x.new_empty(groups * height * (width + 4) * lanes)
         columns = x.new_empty(groups * width * (height + 4) * lanes)
-        b, cells = blocks_for(lanes), max(32, 1024 // lanes)
+        wedges, b, cells = self._wedges, blocks_for(lanes), max(32, 1024 // lanes)
         # With many images side by side loops cost little, and registers are scarce.
         parts, unroll = (self._parts, 2) if lanes < 8 else (0, 1)
         with on_device(self.device):
@@ -54,7 +62,7 @@ class PixelTriton:
                 x, self._numbers, rows, columns, len(x), height, width, LANES=lanes, TURNS=1, CELLS=cells, **FUSED
             )
             kernels.spread[-(-views // b.views) * -(-bins // b.bins), 1, groups](
-                rows, columns, self._coefficients, self._directions, self._numbers, y, len(x), y.shape[1],
+                rows, columns, wedges.crossings, wedges.shape, wedges.lines, self._numbers, y, len(x), y.shape[1],
                 height, width, views, bins, BEAM=BEAMS.index(self.table.beam), TAPS=self.taps, LANES=lanes,
                 VIEWS=b.views, BINS=b.bins, PARTS=parts, UNROLL=unroll, num_warps=b.warps, **FUSED,
             )  # fmt: skip
@@ -82,28 +90,3 @@ class PixelTriton:
                 TALL=tall, WIDE=wide, LANES=lanes, num_warps=4, **FUSED,
             )  # fmt: skip
         return x[:, : len(y)].T
-
-
-def directions(table: ViewTable, half: int) -> Tensor:
-    """Return where pixels lie that fall on a bin, from `half` bins before the first to as many after the last.
-
-    Those with q cos = p sin, for cosine and sine of the fan angle on a curved detector, else 1 and the bin's number.
-
-    Shapes: (half + D + half, 2), float64.
-    """
-    place = torch.arange(-half, table.bins + half, dtype=torch.float64)
-    if table.beam == "curved":
-        angle = (place - table.shift) / table.scale
-        return torch.stack([angle.cos(), angle.sin()], 1)
-    return torch.stack([torch.ones_like(place), place], 1)
-
-
-def usual_parts(table: ViewTable, size: tuple[int, ...], taps: int) -> int:
-    """Return how many pixels of a line a bin is interpolated at in most views, at most 8; no result depends on it."""
-    middle = torch.tensor([1, (size[0] - 1) / 2, (size[1] - 1) / 2], dtype=torch.float64)
-    q, p = (middle @ c for c in table.coefficients.split(3))
-    qs, ps = table.coefficients[1:3], table.coefficients[4:]
-    # The place's slope along rows and columns, at the image's centre.
-    steps = table.scale * (qs * p - q * ps) / (p * p if table.beam != "curved" else p * p + q * q)
-    widths = taps / steps.abs().amax(0)
-    return max(1, min(8, math.floor(float(widths.quantile(0.9)) + 0.05) + 1))

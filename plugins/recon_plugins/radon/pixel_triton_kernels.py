@@ -3,13 +3,11 @@
 Places are found for a tile of pixels from where its middle falls in a view, in double precision; within the tile single
 precision serves, of which most cards compute more. Every pixel has one writer.
 
-The transpose gathers as well. The pixels that a bin is interpolated at lie in a wedge about the bin's ray, between the
-rays of the places `TAPS / 2` before and after it. Rays are straight, so that both ends of what the wedge cuts out of a
-line of pixels (a row or a column, whichever the ray crosses more steeply) are linear in the line's number. Every bin
-has one writer, which sums line after line.
+The transpose gathers as well: every bin has one writer, which sums, line after line of the image, what pixels its wedge
+holds (see `pixel_wedges`).
 """
 
-# ruff: noqa: A001, A002, ANN001, ANN201, ANN202, N803 - what is compiled has Triton's types
+# ruff: noqa: A001, ANN001, ANN201, ANN202, N803 - what is compiled has Triton's types
 
 from __future__ import annotations
 
@@ -18,12 +16,7 @@ import triton.language as tl
 
 from recon_plugins.radon.triton_kernels import cell_and_share, lanes_of_group
 
-__all__ = ["interpolate", "spread", "wedge"]
-
-SLACK = tl.constexpr(1e-3)
-"""Pixels by which wedges are widened, more than the rounding of their ends; weights decide what counts."""
-FAR = tl.constexpr(2.0**20)
-"""Pixels to an end that lies nowhere."""
+__all__ = ["first_pixel", "interpolate", "lines_of_block", "spread"]
 
 
 @triton.jit(do_not_specialize=["height", "width", "views", "bins"])
@@ -96,35 +89,37 @@ def interpolate(
 
 @triton.jit(do_not_specialize=["count", "samples", "height", "width", "views", "bins"])
 def spread(
-    rows, columns, coefficients, directions, numbers, y, count, samples, height, width, views, bins,
+    rows, columns, crossings, shapes, met, numbers, y, count, samples, height, width, views, bins,
     BEAM: tl.constexpr, TAPS: tl.constexpr, LANES: tl.constexpr, VIEWS: tl.constexpr, BINS: tl.constexpr,
     PARTS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Sum, in a block of views and bins, the pixels that `interpolate` reads them for: its transpose.
 
-    Shapes: rows (group, H, W + 4, LANES) and columns (group, W, H + 4, LANES) as `pack_image` writes them; y (count,
-    samples). For `directions` see `wedge`. Where no wedge is wider than PARTS pixels, loops over
-    them are unrolled.
+    Shapes: rows (group, H, W + 4, LANES) and columns (group, W, H + 4, LANES) as `pack_image` writes them; crossings
+    (A, D, 2), shapes (A, D, 6) and met (A, D, 4): the tables of `Wedges`; y (count, samples). Where no wedge is wider
+    than PARTS pixels, loops over them are unrolled.
     """
     blocks = tl.cdiv(bins, BINS)
     index = tl.arange(0, VIEWS * BINS)
     view = tl.program_id(0) // blocks * VIEWS + index // BINS
     bin = tl.program_id(0) % blocks * BINS + index % BINS
     valid = (view < views) & (bin < bins)
+    ray = view * bins + bin
     lane, item, _turn = lanes_of_group(LANES, 1)
     scale = tl.load(numbers).to(tl.float32)
+    cross = tl.load(crossings + 2 * ray, mask=valid, other=0)
+    step = tl.load(crossings + 2 * ray + 1, mask=valid, other=0)
+    shape = shapes + 6 * ray
+    slope, low_step = tl.load(shape, mask=valid, other=0.0), tl.load(shape + 2, mask=valid, other=0.0)
+    depth, depth_step = tl.load(shape + 3, mask=valid, other=1.0), tl.load(shape + 4, mask=valid, other=0.0)
+    depth_slope = tl.load(shape + 5, mask=valid, other=0.0)
     total = tl.zeros((VIEWS * BINS, LANES), tl.float32)
     for turned in tl.static_range(2):
         lines, cells = (width, height) if turned else (height, width)
-        cross, cross_step, slope, low, low_step, depth, depth_step, depth_slope, begin, end, most = wedge(
-            coefficients, directions, view, bin, valid, lines, cells, turned, BEAM, TAPS // 2
-        )
-        # In fixed point with 32 bits of fraction, whose sums are exact.
-        at = tl.floor((cross + cross_step * begin) * 4294967296.0 + 0.5).to(tl.int64)
-        step = tl.floor(cross_step * 4294967296.0 + 0.5).to(tl.int64)
-        slope, low, low_step = slope.to(tl.float32), low.to(tl.float32), low_step.to(tl.float32)
-        depth, depth_step = depth.to(tl.float32), depth_step.to(tl.float32)
-        depth_slope = depth_slope.to(tl.float32)
+        mine, begin, end, most = lines_of_block(met + 4 * ray, valid, lines, turned)
+        # Far beyond the image for rays that have no pixels on these lines.
+        low = tl.load(shape + 1, mask=mine, other=1048576.0)
+        at = cross + step * begin
         stride = (cells + 4) * LANES
         source = (columns if turned else rows) + (tl.program_id(2).to(tl.int64) * lines + begin) * stride
         source += lane + 2 * LANES
@@ -132,7 +127,7 @@ def spread(
         if PARTS > 0:
             narrow = tl.where(most <= PARTS, end, begin)
             for line in tl.range(begin, narrow, loop_unroll_factor=UNROLL):
-                cell, away = _start(at, low + low_step * line)
+                cell, away = first_pixel(at, low + low_step * line)
                 near = depth + depth_step * line
                 for _part in tl.static_range(PARTS):
                     share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
@@ -142,7 +137,7 @@ def spread(
                 at += step
                 source += stride
         for line in range(narrow, end):
-            cell, away = _start(at, low + low_step * line)
+            cell, away = first_pixel(at, low + low_step * line)
             near = depth + depth_step * line
             for _other in range(most):
                 share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
@@ -156,81 +151,17 @@ def spread(
 
 
 @triton.jit
-def wedge(
-    coefficients, directions, view, bin, valid, lines, cells,
-    TURNED: tl.constexpr, BEAM: tl.constexpr, HALF: tl.constexpr,
-):  # fmt: skip
-    """Return what rows of pixels (columns, if TURNED) have in common that the wedges of some bins cut through.
-
-    That is, in double precision: where a bin's ray crosses row 0, and the step from row to row; how fast q - place p
-    (see `ViewTable`) grows along a row; from the crossing to the wedge's end, on row 0, and the step; the depth p at
-    the crossing, its step, and its growth along a row (of a curved detector, depth along the ray); then, of all bins
-    together, the rows [begin, end) and the most pixels of one. Rays that cross columns more steeply have no pixels.
-
-    Shapes: coefficients (A, 6); directions (HALF + D + HALF, 2): cosine and sine of the fan angle at the place of a bin
-    on a curved detector, else 1 and the place.
-    """
-    c = coefficients + view * 6
-    q, p = tl.load(c, mask=valid, other=0.0), tl.load(c + 3, mask=valid, other=0.0)
-    first: tl.constexpr = 2 if TURNED else 1
-    second: tl.constexpr = 1 if TURNED else 2
-    ql, qc = tl.load(c + first, mask=valid, other=0.0), tl.load(c + second, mask=valid, other=0.0)
-    pl, pc = tl.load(c + 3 + first, mask=valid, other=0.0), tl.load(c + 3 + second, mask=valid, other=0.0)
-    d = directions + 2 * bin
-    cos, sin = tl.load(d + 2 * HALF, mask=valid, other=1.0), tl.load(d + 2 * HALF + 1, mask=valid, other=0.0)
-    nl, nc = ql * cos - pl * sin, qc * cos - pc * sin
-    mine = valid & ((tl.abs(nc) > tl.abs(nl)) if TURNED else (tl.abs(nc) >= tl.abs(nl)))
-    slope = tl.where(mine, nc, 1.0)
-    cross, cross_step = tl.where(mine, (p * sin - q * cos) / slope, 0.0), tl.where(mine, -nl / slope, 0.0)
-    # So far out that nothing is met, but not beyond what fixed point holds.
-    cross = tl.minimum(tl.maximum(cross, -FAR * 256), FAR * 256)
-    if BEAM == 2:
-        p, pl, pc = p * cos + q * sin, pl * cos + ql * sin, pc * cos + qc * sin
-    depth, depth_step = p + pc * cross, pl + pc * cross_step
-    one, one_step = _end(c, d, valid, first, second, cross, cross_step, slope, -1.0)
-    two, two_step = _end(c, d + 4 * HALF, valid, first, second, cross, cross_step, slope, 1.0)
-    rising = slope > 0
-    low, low_step = tl.where(rising, one, two) - SLACK, tl.where(rising, one_step, two_step)
-    high, high_step = tl.where(rising, two, one) + SLACK, tl.where(rising, two_step, one_step)
-    # Rows on which the wedge ends after the first pixel, and begins before the last.
-    after, before = _not_negative(cross + high, cross_step + high_step)
-    later, earlier = _not_negative(cells - 1 - cross - low, -cross_step - low_step)
-    begin = tl.ceil(tl.minimum(tl.maximum(tl.maximum(after, later), 0.0), lines + 0.0)).to(tl.int32)
-    end = tl.floor(tl.minimum(tl.maximum(tl.minimum(before, earlier), -1.0), lines - 1.0)).to(tl.int32) + 1
-    met = mine & (begin < end)
-    span, widen = high - low, high_step - low_step
-    widest = tl.maximum(span + widen * begin, span + widen * (end - 1))
-    widest = tl.floor(tl.minimum(tl.maximum(widest, 0.0), cells - 1.0)).to(tl.int32) + 1
-    begin, end = tl.min(tl.where(met, begin, lines), 0), tl.max(tl.where(met, end, 0), 0)
-    most = tl.max(tl.where(met, widest, 0), 0)
-    low, low_step = tl.where(met, low, FAR), tl.where(met, low_step, 0.0)
-    return cross, cross_step, slope, low, low_step, depth, depth_step, pc, begin, end, most
+def lines_of_block(met, valid, lines, TURNED: tl.constexpr):
+    """Return which wedges are cut along these lines, the lines [begin, end) that some meet, and the most pixels."""
+    side = tl.load(met, mask=valid, other=2)
+    begin, end = tl.load(met + 1, mask=valid, other=0), tl.load(met + 2, mask=valid, other=0)
+    mine = (side == TURNED) & (begin < end)
+    most = tl.load(met + 3, mask=mine, other=0)
+    return mine, tl.min(tl.where(mine, begin, lines), 0), tl.max(tl.where(mine, end, 0), 0), tl.max(most, 0)
 
 
 @triton.jit
-def _end(c, d, valid, first: tl.constexpr, second: tl.constexpr, cross, cross_step, slope, side):
-    """From the crossing of a bin's ray with row 0 to that of the ray that ends the wedge on one side; the step."""
-    cos, sin = tl.load(d, mask=valid, other=1.0), tl.load(d + 1, mask=valid, other=0.0)
-    n = tl.load(c, mask=valid, other=0.0) * cos - tl.load(c + 3, mask=valid, other=0.0) * sin
-    nl = tl.load(c + first, mask=valid, other=0.0) * cos - tl.load(c + 3 + first, mask=valid, other=0.0) * sin
-    nc = tl.load(c + second, mask=valid, other=0.0) * cos - tl.load(c + 3 + second, mask=valid, other=0.0) * sin
-    # A ray that hardly crosses the row, or the other way, does not end the wedge there.
-    ends = nc * slope > 0.25 * slope * slope
-    nc = tl.where(ends, nc, 1.0)
-    away = tl.where(ends, -n / nc - cross, tl.where(slope > 0, side, -side) * FAR)
-    return away, tl.where(ends, -nl / nc - cross_step, 0.0)
-
-
-@triton.jit
-def _not_negative(a, b):
-    """First and last number, whole or not, at which a + b number >= 0."""
-    rising = b > -1e-9
-    root = -a / tl.where(tl.abs(b) < 1e-9, 1e-9, b)
-    return tl.where(rising, root, -FAR), tl.where(rising, FAR, root)
-
-
-@triton.jit
-def _start(at, low):
+def first_pixel(at, low):
     """First pixel of a wedge, not before the line's first, and how far it lies beyond the ray's crossing `at`."""
     cell, part = cell_and_share(at, False)
     first = tl.maximum(tl.ceil(part + low).to(tl.int32), -cell)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from recon_plugins.radon.cone_triton_kernels import interpolate
-from recon_plugins.radon.pixel_triton import directions
+from recon_plugins.radon.pixel_wedges import Wedges
 from recon_plugins.radon.triton_projector import on_device
 from recon_plugins.radon.voxel_driven import Places
 from recon_plugins.radon.voxel_triton_kernels import spread
@@ -26,7 +27,6 @@ class VoxelTriton:
         self.places, self.size, self.shape, self.device = places, size, shape, device
         table = places.table
         self._coefficients = table.coefficients.T.contiguous().to(device)
-        self._directions = directions(table, 1).to(device)
         # A tensor keeps double precision, which a number given to a kernel does not.
         numbers = torch.tensor([table.scale, table.shift, *places.first, places.step], dtype=torch.float64)
         self._numbers = numbers.to(device)
@@ -36,15 +36,20 @@ class VoxelTriton:
         farthest = float((torch.hypot(q, p) if table.beam == "curved" else p).max())
         self._taps = math.floor(2 * farthest / places.step + 1e-3) + 1
 
+    @cached_property
+    def _wedges(self) -> Wedges:
+        """Of the middle plane's fan; made for the first gradient."""
+        return Wedges.of(self.places.table, self.size[1:], 2, self.device)
+
     def forward(self, x: Tensor) -> Tensor:
         """Spread voxels over the bins they are interpolated from. Shapes: x (N, D H W) -> (N, A R C)."""
         views, rows, columns = self.shape
         depth, height, width = self.size
         source = x.detach().unflatten(1, self.size).permute(0, 2, 3, 1).contiguous()
-        y = x.new_empty(len(x), views, columns, rows)
+        y, wedges = x.new_empty(len(x), views, columns, rows), self._wedges
         with on_device(self.device):
             spread[(-(-columns // COLUMNS) * -(-rows // ROWS), views, len(x))](
-                source, self._coefficients, self._directions, self._numbers, y,
+                source, self._coefficients, wedges.crossings, wedges.shape, wedges.lines, self._numbers, y,
                 depth, height, width, views, rows, columns, self._taps,
                 CURVED=self.places.table.beam == "curved", COLUMNS=COLUMNS, ROWS=ROWS, num_warps=4,
             )  # fmt: skip

@@ -13,21 +13,21 @@ import triton
 import triton.language as tl
 
 from recon_plugins.radon.cone_triton_kernels import fan_place
-from recon_plugins.radon.pixel_triton_kernels import FAR, wedge
+from recon_plugins.radon.pixel_triton_kernels import first_pixel, lines_of_block
 
 __all__ = ["spread"]
 
 
 @triton.jit(do_not_specialize=["slices", "height", "width", "views", "rows", "columns", "taps"])
 def spread(
-    x, coefficients, directions, numbers, y, slices, height, width, views, rows, columns, taps,
+    x, coefficients, crossings, shapes, met, numbers, y, slices, height, width, views, rows, columns, taps,
     CURVED: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Sum, in a block of columns and rows of one view of one volume, the voxels that are interpolated from its bins.
 
-    Shapes: x (N, H, W, D); y (N, A, C, R); coefficients (A, 6), directions (1 + C + 1, 2) as for `wedge`; numbers (5,):
-    scale and shift of the table, and where slices fall among rows, as in `Places`. At most `taps` slices of a line of
-    voxels fall within a row of a bin.
+    Shapes: x (N, H, W, D); y (N, A, C, R); coefficients (A, 6) and numbers (5,) as for `interpolate`; crossings
+    (A, C, 2), shapes (A, C, 6) and met (A, C, 4): the tables of `Wedges`. At most `taps` slices of a line of voxels
+    fall within a row of a bin.
     """
     blocks = tl.cdiv(columns, COLUMNS)
     column = tl.program_id(0) % blocks * COLUMNS + tl.arange(0, COLUMNS)
@@ -39,18 +39,21 @@ def spread(
     c = coefficients + view * 6
     q0, qi, qj = tl.load(c), tl.load(c + 1), tl.load(c + 2)
     p0, pi, pj = tl.load(c + 3), tl.load(c + 4), tl.load(c + 5)
+    ray = view * columns + column
+    cross = tl.load(crossings + 2 * ray, mask=here, other=0)
+    step = tl.load(crossings + 2 * ray + 1, mask=here, other=0)
+    low_step = tl.load(shapes + 6 * ray + 2, mask=here, other=0.0)
     x += item * height * width * slices
     total = tl.zeros((COLUMNS, ROWS), tl.float32)
     for turned in tl.static_range(2):
         lines, cells = (width, height) if turned else (height, width)
-        cross, cross_step, _s, low, low_step, _d, _e, _f, begin, end, most = wedge(
-            coefficients, directions, view + column * 0, column, here, lines, cells, turned, 1, 1
-        )
+        mine, begin, end, most = lines_of_block(met + 4 * ray, here, lines, turned)
+        low = tl.load(shapes + 6 * ray + 1, mask=mine, other=1048576.0)
+        at = cross + step * begin
         for line in range(begin, end):
-            start = tl.ceil(cross + cross_step * line + (low + low_step * line))
-            start = tl.minimum(tl.maximum(start, 0.0), FAR).to(tl.int32)
-            for part in range(most):
-                cell = start + part
+            cell, _away = first_pixel(at, low + low_step * line)
+            at += step
+            for _part in range(most):
                 i, j = (cell, line) if turned else (line, cell)
                 place, depth, near = fan_place(q0 + qi * i + qj * j, p0 + pi * i + pj * j, scale, shift, CURVED)
                 share = tl.maximum(1 - tl.abs(place - column), 0.0)
@@ -74,5 +77,6 @@ def spread(
                     k += 1
                     source += 1
                     away += apart
+                cell += 1
     target = y + ((item * views + view) * columns + column)[:, None] * rows + (top + row)[None, :]
     tl.store(target, total, mask=here[:, None] & (top + row < rows)[None, :])

@@ -119,8 +119,8 @@ def test_compiles_for_hopper(name: str, beam: int) -> None:
                    "PARTS": 0 if beam else 3, "UNROLL": 1 if beam else 2},
     }  # fmt: skip
     constants = {"BEAM": beam, **shape[name]}
-    types = {**dict.fromkeys(("y", "x", "rows", "columns"), "*fp32"),
-             **dict.fromkeys(("coefficients", "directions", "numbers"), "*fp64")}  # fmt: skip
+    types = {**dict.fromkeys(("y", "x", "rows", "columns", "shapes"), "*fp32"), "crossings": "*i64", "met": "*i32",
+             **dict.fromkeys(("coefficients", "numbers"), "*fp64")}  # fmt: skip
     signature = {a: "constexpr" if a in constants else types.get(a, "i32") for a in kernel.arg_names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, a in enumerate(kernel.arg_names) if signature[a][0] == "*"}
     source = ASTSource(kernel, signature, constants, aligned)
