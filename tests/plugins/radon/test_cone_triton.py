@@ -177,7 +177,8 @@ TYPES = {
     **dict.fromkeys(("cell", "cell_step", "first", "first_step", "spacing", "spacing_step"), "*fp64"),
     **dict.fromkeys(("flat", "rise", "spread", "numbers"), "*fp64"),
     **dict.fromkeys(("ranges", "present", "met"), "*i32"),
-    "crossings": "*i64", "shapes": "*fp32",
+    "crossings": "*i64",
+    "shapes": "*fp32",
     **dict.fromkeys(("scale", "shift"), "fp32"),
 }
 
