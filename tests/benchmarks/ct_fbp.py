@@ -1,11 +1,15 @@
-"""Filtered back-projection: CPU time per image and accuracy, against scikit-image, ASTRA and deepinv.
+"""Filtered back-projection: CPU time per image and accuracy, against scikit-image, ASTRA and deepinv; or time on CUDA.
 
 Contenders take turns within one process; a figure is the median of process CPU time, from the sinogram to the image,
 and a ratio that of two medians. Accuracy is that of the Shepp-Logan head (unit contrast, N x N pixels) from its
 closed-form sinogram, each contender fed with the head about the centre that it assumes (scikit-image and deepinv turn
 the image about pixel N // 2). Peers that cannot be imported are left out.
 
+On CUDA: medians between events, and the most memory beyond what was there, of FBP and FDK, their gradients, and the
+gradients' back-projector alone, which gathers; against plain torch, which adds by `index_add_`, and by a sort.
+
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/ct_fbp.py [--size 512] [--views 720] [--repeat 5] [--peers] [--accuracy]
+     python tests/benchmarks/ct_fbp.py --device cuda [--size 512] [--views 720] [--limit 15]
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +27,20 @@ import torch
 from torch import Tensor
 
 from recon.testing.ellipsoids import Ellipsoid, chords, values_at
-from recon_plugins.radon import FBP, FanBeam, ParallelBeam, RayTransform
+from recon_plugins.radon import (
+    FBP,
+    FDK,
+    ConeBeamRadon,
+    FanBeam,
+    ParallelBeam,
+    RayTransform,
+    VolumeTransform,
+    pixel_lookup,
+    voxel_driven,
+)  # fmt: skip
 from recon_plugins.radon.geometry import equispaced
+from recon_plugins.radon.pixel_driven import PixelDriven
+from recon_plugins.radon.voxel_driven import VoxelDriven
 
 Run = Callable[[], Tensor]
 # Value, semi-axes, centre, turn in degrees: Toft's version of the phantom, on the square from -1 to 1.
@@ -158,6 +175,116 @@ def compare(title: str, radon: RayTransform, args: argparse.Namespace) -> None:
         print(line)
 
 
+Figure = tuple[float, float]
+
+
+def measured(run: Run, seconds: float = 0.2) -> Figure:
+    """Median milliseconds between CUDA events, and most memory in MB beyond what was allocated before."""
+    run()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    peak = (torch.cuda.max_memory_allocated() - before) / 1e6
+    repeat = max(1, min(50, int(seconds / (time.perf_counter() - start + 1e-6))))
+    pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeat)]
+    for first, last in pairs:
+        first.record()
+        run()
+        last.record()
+    torch.cuda.synchronize()
+    return statistics.median(first.elapsed_time(last) for first, last in pairs), peak
+
+
+@contextmanager
+def by_index_add() -> Iterator[None]:
+    """Let plain torch add in any order, by atomics."""
+    kept = pixel_lookup.add_rows
+
+    def add(target: Tensor, index: Tensor, rows: Tensor) -> None:
+        target.index_add_(0, index, rows)
+
+    pixel_lookup.add_rows = voxel_driven.add_rows = add
+    try:
+        yield
+    finally:
+        pixel_lookup.add_rows = voxel_driven.add_rows = kept
+
+
+def gradients(method: FBP | FDK, scan: RayTransform | VolumeTransform, batch: int) -> dict[str, Figure | str]:
+    """Figures of a reconstruction and its gradient."""
+    y, seed = random(scan.sinogram_size, batch), random(scan.grid.size, batch)
+    leaf = y.clone().requires_grad_()
+    x = method(leaf, scan)
+    kernels = back_projector(scan)
+    first = kernels(seed)
+    return {
+        "reconstruction": measured(lambda: method(y, scan)),
+        "its gradient": measured(lambda: torch.autograd.grad(x, leaf, seed, retain_graph=True)[0]),
+        "views interpolated": measured(lambda: kernels.adjoint(y)),
+        "the transpose": measured(lambda: kernels(seed)),
+        "repeats bit by bit": str(all(torch.equal(kernels(seed), first) for _ in range(3))),
+    }
+
+
+def plain(_: FBP | FDK, scan: RayTransform | VolumeTransform, batch: int) -> dict[str, Figure | str]:
+    """Figures of the transpose in plain torch operations."""
+    kernels, seed, rows = back_projector(scan), random(scan.grid.size, batch), {}
+    lookup = kernels.with_(backend="sparse")
+    if batch == 1:
+        rows["transpose, sorted"] = measured(lambda: lookup(seed), 0.0)
+    with by_index_add():
+        rows["transpose, index_add_"] = measured(lambda: lookup(seed), 0.0)
+        exact = lookup(seed[:1])
+    difference = torch.linalg.vector_norm(kernels(seed[:1]) - exact) / torch.linalg.vector_norm(exact)
+    return rows | {"differs from the kernel's by": f"{float(difference):.1e}"}
+
+
+def back_projector(scan: RayTransform | VolumeTransform) -> PixelDriven | VoxelDriven:
+    driven = VoxelDriven if isinstance(scan, VolumeTransform) else PixelDriven
+    return driven(geometry=scan.geometry, grid=scan.grid)
+
+
+def random(shape: tuple[int, ...], batch: int) -> Tensor:
+    return torch.rand(batch, 1, *shape, device="cuda", generator=torch.Generator("cuda").manual_seed(0))
+
+
+def on_cuda(args: argparse.Namespace) -> None:
+    """Print figures as they come; what fails, or comes too late, is left out."""
+    start, n = time.perf_counter(), args.size
+    parallel = ParallelBeam(equispaced(args.views, math.pi), math.ceil(math.sqrt(2) * n), 1.0)
+    fan = FanBeam(equispaced(args.views, 2 * math.pi), 2 * n, 1.6, 2.0 * n, 2.0 * n)
+    scans: dict[str, RayTransform | VolumeTransform] = {
+        "parallel": RayTransform(geometry=parallel, size=(n, n)),
+        "flat": RayTransform(geometry=fan, size=(n, n)),
+        "curved": RayTransform(geometry=replace(fan, detector="curved"), size=(n, n)),
+        # A fourth of the pixels and views each way.
+        "cone": ConeBeamRadon(
+            size=(n // 4,) * 3, angles=args.views // 4, source_distance=0.75 * n, detector_distance=n / 4
+        ),
+    }
+    runs = [("parallel", 32), ("parallel", 1), ("flat", 32), ("flat", 1), ("cone", 1), ("curved", 32)]
+    jobs = [(gradients, *run) for run in runs] + [(plain, *run) for run in (("parallel", 1), ("cone", 1), runs[0])]
+    print(torch.cuda.get_device_name())
+    for figures_of, name, batch in jobs:
+        if time.perf_counter() - start > args.limit:
+            print(f"{name}, batch {batch}, {figures_of.__name__}: left out, time is over")
+            continue
+        print(f"{name}, {scans[name].grid.size} from {scans[name].sinogram_size}, batch {batch}:", flush=True)
+        try:
+            found = figures_of(FDK() if name == "cone" else FBP(), scans[name], batch)
+        except Exception as error:  # noqa: BLE001 - the others still count
+            print(f"  {type(error).__name__}: {str(error)[:300]}", flush=True)
+            continue
+        for row, figure in found.items():
+            text = figure if isinstance(figure, str) else f"{figure[0]:9.3f} ms {figure[1]:8.0f} MB"
+            print(f"  {row:30s}{text}", flush=True)
+        torch.cuda.empty_cache()
+    print(f"{time.perf_counter() - start:.0f} s in all, compilation included")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512)
@@ -165,7 +292,12 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--peers", action="store_true", help="also time scikit-image, ASTRA and deepinv")
     parser.add_argument("--accuracy", action="store_true", help="also show the error against the closed-form image")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--limit", type=float, default=15.0, help="on CUDA, seconds after which nothing new begins")
     args = parser.parse_args()
+    if args.device == "cuda":
+        on_cuda(args)
+        return
     torch.set_num_threads(1)
     n, views = args.size, args.views
     parallel = ParallelBeam(equispaced(views, math.pi), math.ceil(math.sqrt(2) * n), 1.0)
