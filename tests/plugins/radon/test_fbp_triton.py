@@ -97,6 +97,11 @@ def test_unrolled_loops_sum_alike(interpreted: dict[str, Any]) -> None:
     assert interpreted["same whatever is unrolled"] is True
 
 
+def test_gradients_pass_through(interpreted: dict[str, Any]) -> None:
+    """Of a loss that is not linear in the image, against autograd in double precision."""
+    assert interpreted["gradient"] < 1e-6
+
+
 @pytest.mark.parametrize(
     ("name", "beam"),
     [
@@ -198,7 +203,18 @@ def _interpret() -> dict[str, Any]:
     results = []
     for ours._parts in (0, 1, 5):  # a longer loop adds zeros
         results.append(ours.forward(x))
-    return found | {"same whatever is unrolled": all(torch.equal(result, results[0]) for result in results)}
+    gradients = []
+    for backend, dtype in (("triton", torch.float32), ("sparse", torch.float64)):
+        operator = PixelDriven(geometry=geometry, grid=grid, backend=backend)
+        generator = torch.Generator().manual_seed(1)
+        y = torch.randn(1, 1, *operator.sinogram_size, generator=generator).to(dtype).requires_grad_()
+        operator.adjoint(y).square().sum().backward()
+        assert y.grad is not None
+        gradients.append(y.grad.double())
+    return found | {
+        "same whatever is unrolled": all(torch.equal(result, results[0]) for result in results),
+        "gradient": relative(*gradients),
+    }
 
 
 if __name__ == "__main__":
