@@ -159,7 +159,9 @@ def interpolate(
     index = tl.arange(0, TALL * WIDE)
     i, j = tl.program_id(0) // wide * TALL + index // WIDE, tl.program_id(0) % wide * WIDE + index % WIDE
     bottom, item = tl.program_id(1) * SLICES, tl.program_id(2).to(tl.int64)
-    k = tl.arange(0, SLICES)
+    # Slices are counted from the block's middle: single precision serves nearby.
+    half = tl.minimum(SLICES, slices - bottom) // 2
+    middle, k = bottom + half, tl.arange(0, SLICES) - half
     total = tl.zeros((TALL * WIDE, SLICES), tl.float32)
     for view in range(views):
         c = coefficients + view * 6
@@ -171,7 +173,7 @@ def interpolate(
         inside = (lower >= -1) & (lower < columns)
         column = tl.minimum(tl.maximum(lower, -1.0), columns - 1.0).to(tl.int64) + 1
         gap = step * near
-        z = first + first_step * near + bottom * gap
+        z = first + first_step * near + middle * gap
         base = tl.floor(z)
         position = (z - base).to(tl.float32)[:, None] + gap.to(tl.float32)[:, None] * k[None, :]
         whole = tl.floor(position)
@@ -184,8 +186,8 @@ def interpolate(
         two = (1 - share) * tl.load(source + 1, mask=useful, other=0.0)
         two += share * tl.load(other + 1, mask=useful, other=0.0)
         total += (near * near).to(tl.float32)[:, None] * ((1 - f) * one + f * two)
-    target = x + ((item * height + i) * width + j)[:, None] * slices + (bottom + k)[None, :]
-    tl.store(target, total, mask=((i < height) & (j < width))[:, None] & (bottom + k < slices)[None, :])
+    target = x + ((item * height + i) * width + j)[:, None] * slices + (middle + k)[None, :]
+    tl.store(target, total, mask=((i < height) & (j < width))[:, None] & (middle + k < slices)[None, :])
 
 
 @triton.jit

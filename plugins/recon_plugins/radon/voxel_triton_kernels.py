@@ -32,7 +32,8 @@ def spread(
     blocks = tl.cdiv(columns, COLUMNS)
     column = tl.program_id(0) % blocks * COLUMNS + tl.arange(0, COLUMNS)
     top, view, item = tl.program_id(0) // blocks * ROWS, tl.program_id(1), tl.program_id(2).to(tl.int64)
-    here, row = column < columns, tl.arange(0, ROWS)
+    here, half = column < columns, tl.minimum(ROWS, rows - top) // 2
+    middle, row = top + half, tl.arange(0, ROWS) - half
     scale, shift = tl.load(numbers), tl.load(numbers + 1)
     first, first_step, slice_step = tl.load(numbers + 2), tl.load(numbers + 3), tl.load(numbers + 4)
     slices_a_row = 1 / slice_step
@@ -59,9 +60,9 @@ def spread(
                 share = tl.maximum(1 - tl.abs(place - column), 0.0)
                 useful = here & (cell < cells) & (share > 0)
                 depth, near = tl.where(useful, depth, 1.0), tl.where(useful, near, 1.0)
-                # Rows of bins among slices, from the one before the block's first.
+                # Rows less one among slices, from the block's middle: single precision serves nearby.
                 inverse = depth * slices_a_row
-                u = (top - 1 - first - first_step * near) * inverse
+                u = (middle - 1 - first - first_step * near) * inverse
                 base = tl.minimum(tl.maximum(tl.floor(u), -1e6), 1e6)
                 position = (u - base).to(tl.float32)[:, None] + inverse.to(tl.float32)[:, None] * row[None, :]
                 whole = tl.floor(position)
@@ -78,5 +79,5 @@ def spread(
                     source += 1
                     away += apart
                 cell += 1
-    target = y + ((item * views + view) * columns + column)[:, None] * rows + (top + row)[None, :]
-    tl.store(target, total, mask=here[:, None] & (top + row < rows)[None, :])
+    target = y + ((item * views + view) * columns + column)[:, None] * rows + (middle + row)[None, :]
+    tl.store(target, total, mask=here[:, None] & (middle + row < rows)[None, :])

@@ -140,7 +140,7 @@ def test_fdk_repeats_bit_by_bit_on_a_gpu(detector: str, dtype: torch.dtype) -> N
     x = torch.randn(2, 1, *scan.size, generator=torch.Generator().manual_seed(4), dtype=dtype).cuda()
     y = operator(x)
     assert all(torch.equal(operator(x), y) for _ in range(3))
-    assert relative(y.cpu(), operator(x.cpu().double())) < (1e-6 if dtype == torch.float32 else 1e-13)
+    assert relative(y.cpu(), operator(x.cpu().double())) < (2e-6 if dtype == torch.float32 else 1e-13)
 
 
 @pytest.mark.cuda
@@ -149,7 +149,8 @@ def test_fdk_repeats_bit_by_bit_on_a_gpu(detector: str, dtype: torch.dtype) -> N
 def test_fdk_on_a_gpu(detector: str) -> None:
     operator = LARGER["flat, 40 views"].with_(detector=detector)
     found = interpolated(operator, "cuda")
-    assert max(found["adjoint"], found["forward"]) < 1e-6, found
+    assert found["adjoint"] < 1e-6, found
+    assert found["forward"] < 2e-6, found
     y = torch.rand(2, 1, *operator.sinogram_size, generator=torch.Generator().manual_seed(3))
     assert relative(FDK()(y.cuda(), operator).cpu(), FDK()(y, operator).double()) < 1e-5
     leaf = y[..., :8, :].cuda().requires_grad_()
