@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, overload
 
@@ -204,10 +204,10 @@ class _Plan:
                 run_all([*spread, entries[len(self.turns) * count :].zero_, *(image.zero_ for image in x)])
                 transpose(entries, traced)
             for columns, sets in self._images():
-                with scratch(*self._grid(columns), lanes, dtype=self.dtype, zero=True) as image:
+                with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
                     depth = self._depth(lanes)
                     every = [(*_addresses(image, traced, *table), 0, len(table[0])) for table, _ in sets]
-                    run_all([partial(_for_all, kernel, every, *block, depth) for block in _blocks(len(image), depth)])
+                    run_all([partial(_fill, image, kernel, every, *ends, depth) for ends in _blocks(len(image), depth)])
                     add_back(image, self.turns, x, columns=columns)
 
     def _collect(self, entries: Tensor, y: Tensor, start: int, stop: int) -> None:
@@ -233,22 +233,28 @@ class _Plan:
 
 
 def _blocks(lines: int, depth: int) -> list[tuple[int, int]]:
-    """Divide lines into blocks, the last ones half as large: threads then end nearly together."""
-    whole = max(lines // depth - 2, 0) * depth
-    ends = [*range(0, whole, depth), *range(whole, lines, max(depth // 2, 1)), lines]
-    return list(itertools.pairwise(ends))
+    """Divide lines into blocks of `depth`; the last of many are a half and a quarter as large: threads end together."""
+    many = (2 * depth, depth), (depth, depth // 2), (0, depth // 4)
+    ends = [0]
+    for left, size in many if lines >= 8 * depth else ((0, depth),):
+        ends += range(ends[-1] + size, lines - left + 1, size)
+    return list(itertools.pairwise([*ends, lines] if ends[-1] < lines else ends))
 
 
-def _for_all(kernel: Any, rays: list[tuple[int, ...]], *lines: int) -> None:
-    """Back-project the rays of several tables into the same lines, one after the other."""
+def _fill(
+    image: Tensor, kernel: Callable[..., None], rays: list[tuple[int, ...]], top: int, bottom: int, depth: int
+) -> None:
+    """Back-project the rays of several tables, one after the other, into lines [top, bottom) of an image."""
+    image[top:bottom] = 0
     for table in rays:
-        kernel(*table, *lines)
+        kernel(*table, top, bottom, depth)
 
 
 def _spread(row: Tensor, target: Tensor, sources: Tensor, none: Tensor) -> None:
     """Write the samples of one sinogram (A D) that belong to one turn, and zero where there is none."""
     torch.index_select(row, 0, sources, out=target)
-    target[none] = 0
+    if len(none):
+        target[none] = 0
 
 
 def _addresses(image: Tensor, traced: Tensor, *table: Tensor) -> tuple[int, ...]:

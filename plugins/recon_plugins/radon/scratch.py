@@ -22,7 +22,7 @@ KEPT = 4
 LINE = 64
 """Bytes of a line of the cache: a vector that straddles two takes twice as long to load."""
 
-CLEARED = 1 << 19
+CLEARED = 1 << 17
 """Numbers that one task sets to zero."""
 
 Memory = np.ndarray[tuple[int], np.dtype[np.uint8]]

@@ -14,8 +14,8 @@ from recon_plugins.radon.pool import run_all
 
 __all__ = ["transpose", "transposed_block", "transposing"]
 
-TASK = 1 << 16
-"""Entries of the long axis that one task moves."""
+TASK = 1 << 17
+"""Entries that one task moves."""
 
 LONGEST = 2048
 """The most entries of the short axis."""
@@ -36,14 +36,15 @@ def transposing(source: Tensor, target: Tensor, *, add: bool = False) -> list[Ca
     side = 32 // source.itemsize
     short, long = sorted(source.shape)
     whole = long - long % side
-    if short % side or short > LONGEST or not whole:
+    if not short or short % side or short > LONGEST or not whole:
         return [partial(target.add_ if add else target.copy_, source.T)]
     gather = source.shape[0] == short  # the short axis comes first and becomes the last
     with _compiling:
         kernel = _compiled(source.itemsize, gather, add)
     arguments = (source.data_ptr(), target.data_ptr(), short, long)
     tasks: list[Callable[[], object]]
-    tasks = [partial(kernel, *arguments, start, min(start + TASK, whole)) for start in range(0, whole, TASK)]
+    step = -(-TASK // (short * side)) * side
+    tasks = [partial(kernel, *arguments, start, min(start + step, whole)) for start in range(0, whole, step)]
     if whole < long:
         kept, left = (target[whole:], source[:, whole:]) if gather else (target[:, whole:], source[whole:])
         tasks.append(partial(kept.add_ if add else kept.copy_, left.T))
