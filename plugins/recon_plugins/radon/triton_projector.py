@@ -44,12 +44,12 @@ class Blocks:
 def blocks_for(lanes: int) -> Blocks:
     """Return the sizes for so many images side by side.
 
-    Those for 32 and for 1 are the best of a sweep on an H200 (`tests/benchmarks/ct_gpu.py`), or near it.
+    They are the best of a sweep on an H200 (`tests/benchmarks/ct_gpu.py`), or near it.
     """
     if lanes <= 4:
-        return Blocks(4, 32, 8, 4, 16, 16, 2, 2)
+        return Blocks(8, 32, 8, 4, 16, 16, 2, 2)
     if lanes <= 16:
-        return Blocks(8, 8, 4, 4, 8, 16, 2, 4)
+        return Blocks(4, 8, 8, 2, 8, 16, 1, 2)
     return Blocks(4, 32, 1, 8, 4, 32, 1, 4)
 
 
