@@ -4,6 +4,8 @@ Times are medians between CUDA events of whole operator calls, packing included:
 again), cold (the second-level cache is overwritten before each call) and replayed from a CUDA graph (the card's time
 alone; block sizes are timed so). Contenders take turns. Ceilings are measured on the card: a large copy, reads of the
 first-level cache, multiply-adds. Beside each speed stands the gap of the dot test.
+Peers (ct_gpu_peers.py): torch's sparse matrices (at 256 x 256 x 180, where they fit), ASTRA's CUDA kernels and
+torch-radon where they can be imported; `--batches` without numbers leaves their figures alone.
 
 Run: python tests/benchmarks/ct_gpu.py [--size 512] [--views 720] [--batches 1 32] [--seconds 1] [--sweep] [--json FILE]
      [--peers [astra] [torch_radon] [sparse]]
@@ -136,8 +138,8 @@ def measure(
         }
         yield {
             "scan": name, "batch": batch, "dtype": str(dtype)[6:], "side": side, "warm_ms": warm, "cold_ms": cold,
-            "graph_ms": graph, "images_per_s": batch / warm * 1e3, "gigataps_per_s": taps / warm / 1e6, "gap": difference,
-            "share": {bound: value / warm for bound, value in bounds.items()},
+            "graph_ms": graph, "images_per_s": batch / warm * 1e3, "gigataps_per_s": taps / warm / 1e6,
+            "gap": difference, "share": {bound: value / warm for bound, value in bounds.items()},
         }  # fmt: skip
 
 
