@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,10 +23,9 @@ WARPS = 4
 
 
 class TritonVolumeProjector:
-    """Projection and its exact adjoint in single or double precision.
+    """Projection and its exact adjoint in single or double precision, in memory for one copy of volume and projections.
 
-    Memory is that of one copy of the volume and two of the projections. No value has two writers, so results are
-    deterministic.
+    No value has two writers, so results are deterministic.
     """
 
     def __init__(
@@ -76,29 +74,17 @@ class TritonVolumeProjector:
         """Back-project. Shapes: y (N, A R C) -> (N, D H W)."""
         views, columns, rows = self.shape
         depth, height, width = self.size
-        source = y.new_empty(len(y), *self.shape)
-        torch.mul(y.detach().unflatten(1, (views, rows, columns)).transpose(2, 3), self._lengths, out=source)
+        source = y.detach().unflatten(1, (views, rows, columns)).transpose(2, 3).contiguous()
         x = y.new_empty(len(y), height, width, depth)
         tiles, together = -(-height // TALL) * -(-width // WIDE), min(SLICES, 1 << (depth - 1).bit_length())
         with on_device(self.device):
             kernels.back_project[(tiles, -(-depth // together), len(y))](
-                source, *self._table[:6], self._present, self._coefficients, self._scale, self._shift, x,
+                source, *self._table, self._present, self._coefficients, self._scale, self._shift, x,
                 depth, height, width, views, rows, columns, self._most, self._taps,
                 DOUBLE=self.dtype == torch.float64, CURVED=self._curved, TALL=TALL, WIDE=WIDE, SLICES=together,
                 num_warps=WARPS,
             )  # fmt: skip
         return x.permute(0, 3, 1, 2).flatten(1)
-
-    @cached_property
-    def _lengths(self) -> Tensor:
-        """Lengths of rays between two lines, (A, C, R): found once, since roots for every voxel take longer."""
-        flat, rise, spread = (table[0] for table in self._table[6:])
-        row = torch.arange(self.shape[2], device=self.device)
-        lengths = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        for view, target in enumerate(lengths):
-            lift = (rise[view, :, None] + row * spread[view, :, None]).to(self.dtype)
-            target.copy_((flat[view, :, None].to(self.dtype) + lift * lift).sqrt())
-        return lengths
 
     def _line_ranges(self, table: SheetTable, sides: Tensor) -> Tensor:
         """Lines [begin, end) that some column of each block meets, (2, A, blocks, 2)."""

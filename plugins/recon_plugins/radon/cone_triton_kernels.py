@@ -75,16 +75,15 @@ def project(
 
 @triton.jit(do_not_specialize=["slices", "height", "width", "views", "rows", "columns", "most", "taps"])
 def back_project(
-    y, cell, cell_step, first, first_step, spacing, spacing_step, present,
+    y, cell, cell_step, first, first_step, spacing, spacing_step, flat, rise, spread, present,
     coefficients, scale, shift, x, slices, height, width, views, rows, columns, most, taps,
     DOUBLE: tl.constexpr, CURVED: tl.constexpr, TALL: tl.constexpr, WIDE: tl.constexpr, SLICES: tl.constexpr,
 ):  # fmt: skip
     """Gather the rays of all views at a block of voxels of one volume.
 
-    Shapes: y (N, A, C, R), times the rays' lengths between two lines; x (N, H, W, D); present (2, A): whether some
-    column of the view follows rows, or columns; coefficients (A, 6): where pixels fall on the detector, see
-    `ViewTable`, as q0, qi, qj, p0, pi, pj. A line of voxels lies between at most `most` columns, a voxel between at
-    most `taps` rows.
+    Shapes: y (N, A, C, R); x (N, H, W, D); present (2, A): whether some column of the view follows rows, or columns;
+    coefficients (A, 6): where pixels fall on the detector, see `ViewTable`, as q0, qi, qj, p0, pi, pj. A line of voxels
+    lies between at most `most` columns, a voxel between at most `taps` rows.
     """
     number: tl.constexpr = tl.float64 if DOUBLE else tl.float32
     wide = tl.cdiv(width, WIDE)
@@ -128,10 +127,14 @@ def back_project(
                     away = (1 - (position - whole)) * apart - 1
                     base = tl.minimum(tl.maximum(base, -1e6), 1e6).to(tl.int32)
                     row = base[:, None] + whole.to(tl.int32) + 1
+                    across_length = tl.load(flat + ray, mask=valid, other=0.0).to(number)[:, None]
+                    up = tl.load(rise + ray, mask=valid, other=0.0)[:, None]
+                    slope = tl.load(spread + ray, mask=valid, other=0.0)[:, None]
                     source = y + ((item * views + view) * columns + column)[:, None] * rows
                     useful = valid[:, None] & (share > 0)
                     for _ in range(taps):
-                        weight = tl.maximum(1 - tl.abs(away), 0)
+                        lift = (up + row * slope).to(number)
+                        weight = tl.maximum(1 - tl.abs(away), 0) * tl.sqrt(across_length + lift * lift)
                         inside = useful & (row >= 0) & (row < rows)
                         total += share * weight * tl.load(source + row, mask=inside, other=0.0)
                         row += 1
