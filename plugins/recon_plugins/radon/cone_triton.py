@@ -17,9 +17,10 @@ __all__ = ["TritonVolumeProjector"]
 OUTSIDE = -1e6
 """Cell of columns that do not follow the lines at hand."""
 COLUMNS, ROWS = 8, 64
-TALL, WIDE, SLICES = 4, 8, 64
+TALL, WIDE, SLICES = 4, 4, 64
 WARPS = 4
-"""Columns and rows that a program projects, and voxels that one projects back to: the best of a sweep on an H200."""
+"""Columns and rows that a program projects, and voxels that one projects back to: the best of a sweep on an H200 that need no
+memory beside the registers."""
 
 
 class TritonVolumeProjector:

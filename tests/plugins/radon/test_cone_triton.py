@@ -169,7 +169,7 @@ def test_rays_that_leave_their_plane_are_refused_by_name() -> None:
 
 KERNELS = {
     "project": {"DOUBLE": False, "COLUMNS": 8, "ROWS": 64},
-    "back_project": {"DOUBLE": False, "CURVED": True, "TALL": 4, "WIDE": 8, "SLICES": 64},
+    "back_project": {"DOUBLE": False, "CURVED": True, "TALL": 4, "WIDE": 4, "SLICES": 64},
     "interpolate": {"CURVED": True, "TALL": 2, "WIDE": 4, "SLICES": 32},
     "spread": {"CURVED": True, "COLUMNS": 4, "ROWS": 64},
 }
