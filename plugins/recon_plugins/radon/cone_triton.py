@@ -19,8 +19,8 @@ OUTSIDE = -1e6
 COLUMNS, ROWS = 8, 64
 TALL, WIDE, SLICES = 4, 4, 64
 WARPS = 4
-"""Columns and rows that a program projects, and voxels that one projects back to: the best of a sweep on an H200 that need no
-memory beside the registers."""
+"""Columns and rows that a program projects, voxels that one projects back to: the best of a sweep on an H200 that keep
+to the registers."""
 
 
 class TritonVolumeProjector:
