@@ -25,10 +25,10 @@ __all__ = ["LanesProjector"]
 
 VIEWS = 4
 """Neighbouring views whose rays to one bin are followed one after the other: they meet nearly the same cells."""
-BLOCK, STRIP = 48, 64
-"""Views and bins of one task of projecting."""
-PARTS = 8
-"""Into how many tasks the samples are divided when they are put into order."""
+BLOCK, STRIP, TASKS = 48, 64, 32
+"""Most views, and bins, of one task of projecting; into how many tasks a projection is divided if views suffice."""
+PARTS, GATHERED = 8, 4
+"""Into how many tasks the samples of an image are put into order, and how much longer than a copy that takes."""
 WIDEST = 128
 """Most bytes of a vector: four registers of 256 bits."""
 LINES = 32
@@ -127,10 +127,13 @@ class _Plan:
         self.size, self.turns, self.dtype = size, found.turns, dtype
         self.bits = kernels.fraction(dtype.itemsize, sum(size))
         self.traced = len(found.traced)
+        self._placed: tuple[int, Tensor] | None = None
         view, bin_ = found.traced // geometry.bins, found.traced % geometry.bins
         # Bins of a few neighbouring views side by side: their rays share what they read.
-        task = view // BLOCK * -(-geometry.bins // STRIP) + bin_ // STRIP
-        order = torch.argsort(((task * BLOCK + view % BLOCK // VIEWS) * geometry.bins + bin_) * VIEWS + view % VIEWS)
+        strips = -(-geometry.bins // STRIP)
+        block = max(1, min(BLOCK, len(view.unique()) * strips // TASKS) // VIEWS) * VIEWS
+        task = view // block * strips + bin_ // STRIP
+        order = torch.argsort(((task * block + view % block // VIEWS) * geometry.bins + bin_) * VIEWS + view % VIEWS)
         traced, task = found.traced[order], task[order]
         rank = torch.empty_like(order)
         rank[order] = torch.arange(self.traced)
@@ -178,16 +181,21 @@ class _Plan:
                     with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
                         show(sources, self.turns, image, columns=columns)
                         lines, depth = len(image), self._depth(lanes)
-                        run_all(
-                            [
-                                partial(kernel, *_addresses(image, traced, *table), *task, 0, lines, depth)
-                                for table, tasks in sets
-                                for task in tasks
-                            ]
-                        )
+                        trace = [
+                            partial(kernel, *_addresses(image, traced, *table), *task, 0, lines, depth)
+                            for table, tasks in sets
+                            for task in tasks
+                        ]
+                        run_all(trace, self._work(lanes))
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 transpose(traced, entries)
-                run_all([partial(self._collect, entries.view(-1), y, *part) for part in parts(len(self.row), PARTS)])
+                flat, place = entries.view(-1), self._place(len(y))
+                collect = [
+                    partial(torch.index_select, flat[index * self.traced :], 0, place[start:stop], out=row[start:stop])
+                    for index, row in enumerate(y)
+                    for start, stop in parts(len(place), max(1, PARTS // len(y)))
+                ]
+                run_all(collect, GATHERED * y.numel())
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
@@ -196,31 +204,40 @@ class _Plan:
         with scratch(self.traced, lanes, dtype=self.dtype) as traced:
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
                 by_turn = entries[: len(self.turns) * count].view(len(self.turns), count, -1)
-                spread = [
+                spread: list[Callable[[], object]] = [
                     partial(_spread, row, target, *sources)
                     for targets, sources in zip(by_turn, self.sources, strict=True)
                     for row, target in zip(y, targets, strict=True)
                 ]
-                run_all([*spread, entries[len(self.turns) * count :].zero_, *(image.zero_ for image in x)])
+                spread += [entries[len(self.turns) * count :].zero_, *(image.zero_ for image in x)]
+                run_all(spread, GATHERED * y.numel())
                 transpose(entries, traced)
             for columns, sets in self._images():
                 with scratch(*self._grid(columns), lanes, dtype=self.dtype) as image:
                     depth = self._depth(lanes)
                     every = [(*_addresses(image, traced, *table), 0, len(table[0])) for table, _ in sets]
-                    run_all([partial(_fill, image, kernel, every, *ends, depth) for ends in _blocks(len(image), depth)])
+                    blocks = _blocks(len(image), depth)
+                    run_all(
+                        [partial(_fill, image, kernel, every, *block, depth) for block in blocks], self._work(lanes)
+                    )
                     add_back(image, self.turns, x, columns=columns)
 
-    def _collect(self, entries: Tensor, y: Tensor, start: int, stop: int) -> None:
-        """Write samples [start, stop) of the sinograms y (n, A D) from where they were traced."""
-        place = torch.add(self.row[start:stop], self.turn[start:stop], alpha=len(y) * self.traced)
-        for index, row in enumerate(y):
-            torch.index_select(entries[index * self.traced :], 0, place, out=row[start:stop])
+    def _place(self, count: int) -> Tensor:
+        """Where each sample of the first of so many images was traced; the last answer is kept."""
+        found = self._placed
+        if found is None or found[0] != count:
+            self._placed = found = count, torch.add(self.row, self.turn, alpha=count * self.traced)
+        return found[1]
 
     def _images(self) -> list[tuple[bool, list[Any]]]:
         """Tell the images that are worked on, transposed or not, and the tables of the rays through each."""
         if self.one_image:
             return [(False, [(table, tasks) for _, table, tasks in self.sets])]
         return [(columns, [(table, tasks)]) for columns, table, tasks in self.sets]
+
+    def _work(self, lanes: int) -> int:
+        """About as many numbers as could be copied while the rays are followed."""
+        return self.traced * max(self.size) * lanes // 4
 
     def _depth(self, lanes: int) -> int:
         """Lines worked on at a time."""

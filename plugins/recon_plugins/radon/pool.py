@@ -14,6 +14,10 @@ import torch
 __all__ = ["alone", "parts", "run_all"]
 
 
+GRAIN = 1 << 17
+"""Numbers whose copying takes longer than to wake a thread, by far."""
+
+
 class _Pools:
     """One pool per number of threads. A forked child starts anew, for threads do not survive a fork."""
 
@@ -57,8 +61,11 @@ def alone() -> Iterator[None]:
         del _own.threads
 
 
-def run_all(tasks: Iterable[Callable[[], object]]) -> None:
-    """Run independent tasks that release the GIL on as many threads as torch uses, the caller's among them."""
+def run_all(tasks: Iterable[Callable[[], object]], size: int | None = None) -> None:
+    """Run independent tasks that release the GIL on as many threads as torch uses, the caller's among them.
+
+    Where `size` tells about how many numbers they copy, or take as long, one more thread is woken for each GRAIN of it.
+    """
     queue = deque(tasks)
 
     def work() -> None:
@@ -69,11 +76,14 @@ def run_all(tasks: Iterable[Callable[[], object]]) -> None:
                 return
             task()
 
-    helpers = min(max(torch.get_num_threads(), getattr(_own, "threads", 1)), len(queue)) - 1
-    futures = [_pools.get(helpers).submit(work) for _ in range(helpers)]
+    most = max(torch.get_num_threads(), getattr(_own, "threads", 1)) - 1
+    helpers = min(most, len(queue) - 1, most if size is None else size // GRAIN)
+    futures = [_pools.get(most).submit(work) for _ in range(helpers)]
     try:
         work()
     finally:
+        # Who has not begun by now has nothing left to do.
+        futures = [future for future in futures if not future.cancel()]
         wait(futures)
     for future in futures:
         future.result()

@@ -69,7 +69,7 @@ def scratch(*shape: int, dtype: torch.dtype, zero: bool = False) -> Iterator[Ten
     try:
         tensor = torch.from_numpy(memory)[:size].view(dtype).view(shape)
         if zero:
-            run_all([part.zero_ for part in tensor.view(-1).split(CLEARED)])
+            run_all([part.zero_ for part in tensor.view(-1).split(CLEARED)], tensor.numel())
         yield tensor
     finally:
         _store.give(memory)

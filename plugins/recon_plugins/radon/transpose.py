@@ -28,7 +28,7 @@ def transpose(source: Tensor, target: Tensor) -> None:
 
     Shapes: source (m, n), target (n, m), both contiguous and of one precision.
     """
-    run_all(transposing(source, target))
+    run_all(transposing(source, target), source.numel())
 
 
 def transposing(source: Tensor, target: Tensor, *, add: bool = False) -> list[Callable[[], object]]:

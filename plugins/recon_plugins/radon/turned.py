@@ -33,7 +33,8 @@ def shown(x: Tensor, turns: Sequence[Turn], columns: Iterable[bool]) -> Iterator
     with scratch(len(x), x.shape[2], x.shape[1], dtype=x.dtype) as transposed:
         x = x.contiguous()
         if any(_lines(turn, swapped)[0] for turn in turns for swapped in columns):
-            run_all([task for image, target in zip(x, transposed, strict=True) for task in transposing(image, target)])
+            pairs = zip(x, transposed, strict=True)
+            run_all([task for image, target in pairs for task in transposing(image, target)], x.numel())
         yield x, transposed
 
 
@@ -48,9 +49,8 @@ def show(sources: tuple[Tensor, Tensor], turns: Sequence[Turn], image: Tensor, *
     empty = torch.zeros(cells, dtype=image.dtype)
     rows = _rows(sources, turns, columns, lanes, empty)
     kernel = _kernel(image.itemsize, lanes, add=False)
-    run_all(
-        [partial(kernel, image.data_ptr(), cells, *_addresses(rows), cells - 2, *part) for part in parts(lines, TASKS)]
-    )
+    arguments = (image.data_ptr(), cells, *_addresses(rows), cells - 2)
+    run_all([partial(kernel, *arguments, *part) for part in parts(lines, TASKS)], image.numel())
 
 
 def add_back(image: Tensor, turns: Sequence[Turn], x: Tensor, *, columns: bool) -> None:
@@ -67,10 +67,10 @@ def add_back(image: Tensor, turns: Sequence[Turn], x: Tensor, *, columns: bool) 
             kernel(*arguments, max(stop, lines - stop), lines - start)
 
         # A turn may show lines in reverse: what line l is added to, line H - 1 - l may be. One task has both.
-        run_all([partial(lines_and_mirrored, *part) for part in parts(-(-lines // 2), TASKS)])
+        run_all([partial(lines_and_mirrored, *part) for part in parts(-(-lines // 2), TASKS)], image.numel())
         if any(_lines(turn, columns)[0] for turn in turns):
             pairs = zip(transposed, x, strict=True)
-            run_all([task for total, image in pairs for task in transposing(total, image, add=True)])
+            run_all([task for total, image in pairs for task in transposing(total, image, add=True)], x.numel())
 
 
 @cache

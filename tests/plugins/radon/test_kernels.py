@@ -16,7 +16,7 @@ pytest.importorskip("numba")
 
 from recon.errors import UsageError
 from recon_plugins.radon import FanBeamRadon, Radon
-from recon_plugins.radon.lanes import LanesProjector
+from recon_plugins.radon.lanes import LanesProjector, _blocks
 from recon_plugins.radon.machine import has_feature
 from recon_plugins.radon.scratch import scratch
 from recon_plugins.radon.sparse import SparseProjector
@@ -372,3 +372,11 @@ def test_threads_of_torch_are_as_before_whatever_happens() -> None:
     finally:
         torch.set_num_threads(threads)
     assert seen == [1, "both"]
+
+
+@pytest.mark.parametrize("lines", [1, 7, 33, 64, 255, 256, 512, 513, 1000])
+def test_blocks_of_lines_are_all_lines_once(lines: int) -> None:
+    blocks = _blocks(lines, 32)
+    assert [line for begin, end in blocks for line in range(begin, end)] == list(range(lines))
+    assert all(end - begin <= 32 for begin, end in blocks)
+    assert lines < 256 or blocks[-1][1] - blocks[-1][0] <= 8  # the last are small
