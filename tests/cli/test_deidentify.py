@@ -21,12 +21,12 @@ from recon.io import deidentify as module
 from recon_datasets.dicom_series import write_slices
 
 STUDY = generate_uid(entropy_srcs=["study"])
-TOKENS = ("Planted", "PLANTED", "Nobody", "4711", "19700131")
+TOKENS = ("Planted", "PLANTED", "Nobody", "PID-4711", "19700131")
 
 
 def named(dataset: Dataset, number: int) -> None:
     """Make a slice tell who the patient is."""
-    dataset.StudyInstanceUID, dataset.PatientID = STUDY, "4711"
+    dataset.StudyInstanceUID, dataset.PatientID = STUDY, "PID-4711"
     dataset.PatientBirthDate, dataset.SeriesDescription = "19700131", "Planted description"
     dataset.InstitutionName, dataset.BodyPartExamined = "Planted hospital", "ABDOMEN"
     dataset.private_block(0x0009, "PLANTED 1.0", create=True).add_new(1, "LO", f"Planted {number}")
