@@ -169,14 +169,12 @@ def threads(radon: Radon, repeat: int) -> None:
     pure = {name: [vectors(loads) for _ in range(8)] for name, loads in (("multiply-adds", False), ("loads", True))}
     runs = ours(radon, 1, "parallel") | ours(radon, 16, "parallel")
     runs |= {f"{name} of the processor": lambda tasks=tasks: run_all(tasks) for name, tasks in pure.items()}
-    contenders = {f"{name}, {n}": on(n, run) for name, run in runs.items() for n in (1, 2)}
-    # The least: what else the machine does can only add, and takes a core from two threads more often than from one.
-    times = interleaved(contenders, 3 * repeat, time.perf_counter, min)
-    torch.set_num_threads(1)
     print("\nleast wall time, two threads against one (means little on a busy machine: see what pure loops reach)")
-    for name in runs:
-        print(f"  {name:28s}{times[f'{name}, 1']:9.1f} -> {times[f'{name}, 2']:7.1f} ms   "
-              f"{times[f'{name}, 1'] / times[f'{name}, 2']:.2f} x")  # fmt: skip
+    for name, run in runs.items():
+        # The least: what else the machine does only adds, and takes a core from two threads more often than from one.
+        one, two = interleaved({str(n): on(n, run) for n in (1, 2)}, 3 * repeat, time.perf_counter, min).values()
+        print(f"  {name:28s}{one:9.1f} -> {two:7.1f} ms   {one / two:.2f} x")
+    torch.set_num_threads(1)
 
 
 FIRST_CALL = """

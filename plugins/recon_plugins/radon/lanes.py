@@ -199,17 +199,15 @@ class _Plan:
 
     def adjoint(self, y: Tensor, x: Tensor) -> None:
         """Write the back-projections of y (n, A D) into x (n, H, W)."""
-        count, lanes = len(y), width(len(y) * len(self.turns), self.dtype)
+        lanes = width(len(y) * len(self.turns), self.dtype)
         kernel = kernels.back_project(self.dtype.itemsize, lanes, self.bits)
         with scratch(self.traced, lanes, dtype=self.dtype) as traced:
             with scratch(lanes, self.traced, dtype=self.dtype) as entries:
-                by_turn = entries[: len(self.turns) * count].view(len(self.turns), count, -1)
+                items, targets = y.unbind(), iter(entries)
                 spread: list[Callable[[], object]] = [
-                    partial(_spread, row, target, *sources)
-                    for targets, sources in zip(by_turn, self.sources, strict=True)
-                    for row, target in zip(y, targets, strict=True)
+                    partial(_spread, item, next(targets), *sources) for sources in self.sources for item in items
                 ]
-                spread += [entries[len(self.turns) * count :].zero_, *(image.zero_ for image in x)]
+                spread += [empty.zero_ for empty in (*targets, *x)]
                 run_all(spread, GATHERED * y.numel())
                 transpose(entries, traced)
             for columns, sets in self._images():

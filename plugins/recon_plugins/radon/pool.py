@@ -84,7 +84,8 @@ def run_all(tasks: Iterable[Callable[[], object]], size: int | None = None) -> N
     finally:
         # Who has not begun by now has nothing left to do.
         futures = [future for future in futures if not future.cancel()]
-        wait(futures)
+        if futures:
+            wait(futures)
     for future in futures:
         future.result()
 
