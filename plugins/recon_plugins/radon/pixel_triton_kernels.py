@@ -130,8 +130,7 @@ def spread(
                 cell, away = first_pixel(at, low + low_step * line)
                 near = depth + depth_step * line
                 for _part in tl.static_range(PARTS):
-                    share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
-                    total += share[:, None] * tl.load(source + (tl.minimum(cell, cells) * LANES)[:, None])
+                    total += _pixel(source, cell, cells, away, slope, near, depth_slope, scale, BEAM, TAPS, LANES)
                     cell += 1
                     away += 1
                 at += step
@@ -140,8 +139,7 @@ def spread(
             cell, away = first_pixel(at, low + low_step * line)
             near = depth + depth_step * line
             for _other in range(most):
-                share = _share(away, slope, near, depth_slope, scale, cell < cells, BEAM, TAPS)
-                total += share[:, None] * tl.load(source + (tl.minimum(cell, cells) * LANES)[:, None])
+                total += _pixel(source, cell, cells, away, slope, near, depth_slope, scale, BEAM, TAPS, LANES)
                 cell += 1
                 away += 1
             at += step
@@ -166,6 +164,16 @@ def first_pixel(at, low):
     cell, part = cell_and_share(at, False)
     first = tl.maximum(tl.ceil(part + low).to(tl.int32), -cell)
     return cell + first, first.to(tl.float32) - part
+
+
+@triton.jit
+def _pixel(
+    source, cell, cells, away, slope, depth, depth_slope, scale,
+    BEAM: tl.constexpr, TAPS: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    """Return what a pixel of a line, `away` from where the bin's ray crosses it, adds to the bin."""
+    share = _share(away, slope, depth, depth_slope, scale, cell < cells, BEAM, TAPS)
+    return share[:, None] * tl.load(source + (tl.minimum(cell, cells) * LANES)[:, None])
 
 
 @triton.jit
