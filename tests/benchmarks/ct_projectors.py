@@ -167,7 +167,11 @@ def threads(radon: Radon, repeat: int) -> None:
         return call
 
     pure = {name: [vectors(loads) for _ in range(8)] for name, loads in (("multiply-adds", False), ("loads", True))}
-    runs = ours(radon, 1, "parallel") | ours(radon, 16, "parallel")
+    runs: dict[str, Run] = {}
+    for batch in (1, 16):
+        sides = ours(radon, batch, "parallel")
+        # One after the other, as every step of an iteration needs them.
+        runs |= sides | {f"parallel both B={batch}": lambda sides=sides: [side() for side in sides.values()]}
     runs |= {f"{name} of the processor": lambda tasks=tasks: run_all(tasks) for name, tasks in pure.items()}
     print("\nleast wall time, two threads against one (means little on a busy machine: see what pure loops reach)")
     for name, run in runs.items():
